@@ -1,0 +1,4 @@
+//! corten
+fn main() {
+    println!("hi");
+}
