@@ -1,5 +1,14 @@
-//! Types of the OCI specifications, as the other crates use them.
+//! Types of the OCI specifications, as the other crates use them: digests, references, platforms, image configurations.
 //!
 //! The runtime specification's types are `oci-spec`'s own, re-exported, so that one version of them is used everywhere.
 
+pub mod config;
+pub mod digest;
+pub mod platform;
+pub mod reference;
+
+pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, KeySet, RootFs};
+pub use digest::{Algorithm, Digest, DigestError, Hasher, HashingReader};
 pub use oci_spec::runtime;
+pub use platform::{Platform, PlatformError};
+pub use reference::{Reference, ReferenceError};
