@@ -1,1 +1,42 @@
-//! network
+//! Networks of an engine: who has which address, the network namespaces containers run in, the bridges between them, and
+//! the firewall rules that connect them to the outside.
+//!
+//! It is *not* a name server, and it does not write the container's files; [`files`] has their contents.
+//!
+//! # Words
+//!
+//! A *network* is what containers join; a *sandbox* is the network namespace of one container; an *endpoint* is a
+//! sandbox's connection to a network: a veth pair whose one end is `eth0` in the sandbox and whose other end is a port of
+//! the network's bridge.
+//!
+//! # Nothing to leak
+//!
+//! A namespace has no file: it is an open descriptor, which the container's supervisor holds. When the last holder is gone
+//! the kernel removes the namespace and both ends of its veth pairs. What this crate leaves in the kernel on purpose are
+//! the bridges and one nftables table, so that containers stay reachable while no engine runs.
+//!
+//! # Disk
+//!
+//! `<state_dir>/networks.db` holds the networks. Addresses in use are not stored: they are rebuilt at start from the
+//! endpoints of the containers that still run, and an interface that belongs to none of them is removed.
+//!
+//! All calls block; they need `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
+
+mod cidr;
+mod config;
+mod endpoint;
+mod error;
+pub mod files;
+mod mac;
+mod networks;
+mod port;
+mod record;
+
+pub use cidr::{Cidr, InvalidCidr};
+pub use config::{AddressPool, Config};
+pub use endpoint::{EndpointInfo, EndpointRequest, Sandbox};
+pub use error::Error;
+pub use mac::{InvalidMacAddress, MacAddress};
+pub use networks::{Networks, namespace_of};
+pub use port::{PortBinding, Protocol, PublishedPort};
+pub use record::{Driver, Ipam, IpamConfig, NetworkRecord, Scope};

@@ -1,0 +1,61 @@
+//! Ports that containers publish on the host.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    /// The name the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A port that is to be published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortBinding {
+    /// The port in the container.
+    pub container_port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; `None` is every one, IPv4 and IPv6.
+    pub host_ip: Option<IpAddr>,
+    /// First and last host port to try, in this order; `None` takes a free one of the kernel's ephemeral range.
+    pub host_ports: Option<(u16, u16)>,
+}
+
+/// A port that is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The port in the container.
+    pub container_port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's address; unspecified is every one of its family.
+    pub host_ip: IpAddr,
+    /// The port on the host.
+    pub host_port: u16,
+}
