@@ -1,1 +1,18 @@
-//! sys
+//! All unsafe code of the project, behind safe wrappers: processes and pidfds, namespaces, mounts by file descriptor,
+//! pseudo-terminals, paths resolved inside a root, atomic file writes.
+//!
+//! Wrappers report the kernel's own [`Errno`]; whoever calls knows the subject (path, container, …) and adds it. Nothing
+//! here knows of containers, specifications or formats.
+
+pub mod file;
+pub mod message;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod pty;
+pub mod root;
+
+pub use rustix::io::Errno;
+
+/// What a system call came to.
+pub type Result<T> = std::result::Result<T, Errno>;
