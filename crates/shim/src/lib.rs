@@ -17,8 +17,8 @@
 //! # Framing
 //!
 //! A frame is a little-endian `u32` length and that many bytes of JSON: [`Request`] towards the supervisor, [`Message`]
-//! from it. A request that carries file descriptors sends them with `SCM_RIGHTS` on the first byte of its frame, and says
-//! how many in [`Request::descriptors`]. Frames may be pipelined: `Create`, `Attach` and `Start` are sent in one write
+//! from it. A request that carries file descriptors sends them with `SCM_RIGHTS` at the latest with the first byte of its
+//! frame, in the order of the frames, and says how many in [`Request::descriptors`]. Frames may be pipelined: `Create`, `Attach` and `Start` are sent in one write
 //! and answered in order.
 //!
 //! # Files
@@ -26,16 +26,23 @@
 //! | path | what |
 //! |---|---|
 //! | `<run_dir>/control.sock` | the control socket, mode 0600 |
+//! | `<run_dir>/shim.log` | what the supervisor has to complain about; empty in good times |
 //! | `<run_dir>/pid` | the supervisor's process id, decimal |
 //! | [`Config::exit_path`] | the [`ExitRecord`] as JSON, written atomically before any client hears of the exit |
 
+pub mod client;
 pub mod config;
 pub mod exit;
 pub mod message;
+mod readiness;
+pub mod spawn;
+pub mod wire;
 
+pub use client::{Client, ConnectError, Events, PendingReply, RequestError};
 pub use config::{Config, Log, OverlayRootfs, Rootfs, SeccompProfile, StdinMode, User};
-pub use exit::{ExitRecord, ExitStatus};
+pub use exit::{ExitRecord, ExitRecordError, ExitStatus};
 pub use message::{
     Attach, Event, ExecConfig, Failure, FailureKind, Framing, Message, Reply, Request, RequestBody, State,
     Status, Target,
 };
+pub use spawn::{Launcher, SpawnError};

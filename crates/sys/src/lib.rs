@@ -4,6 +4,7 @@
 //! Wrappers report the kernel's own [`Errno`]; whoever calls knows the subject (path, container, …) and adds it. Nothing
 //! here knows of containers, specifications or formats.
 
+pub mod allocator;
 pub mod file;
 pub mod message;
 pub mod mount;
@@ -11,6 +12,8 @@ pub mod namespace;
 pub mod process;
 pub mod pty;
 pub mod root;
+pub mod signalfd;
+pub mod spawn;
 
 pub use rustix::io::Errno;
 

@@ -1,0 +1,144 @@
+//! Starting supervisors from a copy of the engine's executable that nobody can write to.
+
+use std::ffi::{CString, NulError};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+
+use crate::client::{Client, Events};
+
+/// The name of the file in the run directory that a supervisor writes its complaints to.
+pub const LOG_FILE: &str = "shim.log";
+
+/// Why a supervisor could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The executable could not be copied to memory.
+    #[error("cannot make a sealed copy of {path}")]
+    Seal {
+        /// What was to be copied.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file for complaints could not be made.
+    #[error("cannot open {path}")]
+    LogFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The ID holds a NUL.
+    #[error("invalid container ID {id:?}")]
+    Id {
+        /// The ID.
+        id: String,
+        /// Where the NUL is.
+        source: NulError,
+    },
+    /// The process could not be made.
+    #[error("cannot start the supervisor of container {id}")]
+    Process {
+        /// Of which container.
+        id: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Starts supervisors.
+///
+/// It holds the executable in one sealed memory file. A container that reaches its supervisor's `/proc/<pid>/exe` can
+/// therefore not overwrite the program, and all supervisors share its pages.
+#[derive(Debug)]
+pub struct Launcher {
+    path: CString,
+    /// Kept open for `path`, which names it.
+    _executable: OwnedFd,
+}
+
+impl Launcher {
+    /// A launcher of the running executable. Blocks for one copy of it (milliseconds); done once per engine.
+    ///
+    /// # Errors
+    /// The executable cannot be read, or there is no memory for the copy.
+    pub fn new() -> Result<Self, SpawnError> {
+        Self::from_executable(Path::new("/proc/self/exe"))
+    }
+
+    /// A launcher of another executable with the same command line.
+    ///
+    /// # Errors
+    /// As [`Launcher::new`].
+    pub fn from_executable(path: &Path) -> Result<Self, SpawnError> {
+        let executable = seal(path).map_err(|source| SpawnError::Seal { path: path.into(), source })?;
+        let path = CString::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+        Ok(Self { path: path.expect("digits hold no NUL"), _executable: executable })
+    }
+
+    /// Starts the supervisor of container `id`, whose own files go to the existing directory `run_dir`.
+    ///
+    /// Has to be called inside a tokio runtime. It blocks the thread until the supervisor executes (0.2 ms or so).
+    ///
+    /// # Errors
+    /// No process or descriptor can be made.
+    pub fn spawn(&self, run_dir: &Path, id: &str) -> Result<(Client, Events), SpawnError> {
+        let argument = CString::new(id).map_err(|source| SpawnError::Id { id: id.into(), source })?;
+        let log = open_log(run_dir)?;
+        let failed = |source| SpawnError::Process { id: id.into(), source };
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+        let pid = sys::spawn::spawn(&sys::spawn::Program {
+            path: &self.path,
+            arguments: &[c"corten", c"shim", &argument],
+            environment: &[],
+            descriptors: &[null.as_fd(), null.as_fd(), log.as_fd(), theirs.as_fd()],
+        })
+        .map_err(failed)?;
+        Client::adopt(ours, pid).map_err(failed)
+    }
+}
+
+fn open_log(run_dir: &Path) -> Result<File, SpawnError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = run_dir.join(LOG_FILE);
+    let file = File::options().append(true).create(true).mode(0o600).open(&path);
+    file.map_err(|source| SpawnError::LogFile { path, source })
+}
+
+/// A copy of the file in memory, executable and never to be changed.
+fn seal(path: &Path) -> io::Result<OwnedFd> {
+    let mut source = File::open(path)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know the flag, and make every memory file executable.
+    let memory = rustix::fs::memfd_create(c"corten", flags | MemfdFlags::EXEC)
+        .or_else(|_| rustix::fs::memfd_create(c"corten", flags))?;
+    let mut memory = File::from(memory);
+    io::copy(&mut source, &mut memory)?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&memory, seals)?;
+    Ok(memory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealed_copy_is_the_file_and_cannot_be_written() {
+        let launcher = Launcher::new().unwrap();
+        let path = Path::new(launcher.path.to_str().unwrap());
+        let copy = std::fs::read(path).unwrap();
+        assert!(copy == std::fs::read("/proc/self/exe").unwrap());
+        let writable = File::options().write(true).open(path).unwrap();
+        let error = rustix::io::write(&writable, b"x").unwrap_err();
+        assert_eq!(error, rustix::io::Errno::PERM);
+        assert_eq!(rustix::fs::ftruncate(&writable, 0).unwrap_err(), rustix::io::Errno::PERM);
+    }
+}
