@@ -1,2 +1,42 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks: `cargo xtask test`, `cargo xtask ci`, `cargo xtask bench`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod checks;
+mod packages;
+mod tests;
+mod tools;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Corten's development tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what the tests need and runs all of them; the last line has the counts
+    Test(tests::Options),
+    /// The whole check: format, lints, licences, tests
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(options) => tests::run(&options).map(report),
+        Task::Ci => checks::run_all().map(report),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Ends the output with the counts, alone on the last line.
+fn report(counts: tests::Counts) -> ExitCode {
+    println!("{counts}");
+    if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

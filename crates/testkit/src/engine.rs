@@ -1,0 +1,368 @@
+//! A private engine: Corten, Debian's dockerd, or one that is already there.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::cli::{Client, Command};
+use crate::http::Http;
+use crate::images::Base;
+use crate::leak::{Leak, Traces};
+use crate::slot::Slot;
+use crate::wait::{eventually, wait_for_exit};
+
+/// What runs the containers of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The binary under test.
+    Corten,
+    /// Debian's dockerd, to prove the tests themselves.
+    Reference,
+    /// The engine that `DOCKER_HOST` names.
+    External,
+}
+
+impl Kind {
+    /// What the environment asks for: `CORTEN_TEST_ENGINE=reference`, `DOCKER_HOST`, else Corten.
+    pub fn from_environment() -> Self {
+        match std::env::var("CORTEN_TEST_ENGINE").as_deref() {
+            Ok("reference") => Self::Reference,
+            Ok("corten") => Self::Corten,
+            Ok(other) => panic!("CORTEN_TEST_ENGINE is {other:?}, not \"corten\" or \"reference\""),
+            Err(_) if std::env::var_os("DOCKER_HOST").is_some() => Self::External,
+            Err(_) => Self::Corten,
+        }
+    }
+}
+
+/// How an engine is to be started.
+#[derive(Debug)]
+pub struct Builder {
+    kind: Kind,
+    corten: PathBuf,
+    data_root: Option<PathBuf>,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// `corten` is the binary under test; also with another engine, for its client.
+    pub fn new(kind: Kind, corten: &Path) -> Self {
+        Self { kind, corten: corten.to_owned(), data_root: None, flags: Vec::new(), environment: Vec::new() }
+    }
+
+    /// Adds flags to the engine's command line.
+    pub fn flags<F: Into<String>>(mut self, flags: impl IntoIterator<Item = F>) -> Self {
+        self.flags.extend(flags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable for the engine.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Uses this directory for what survives a reboot, instead of a temporary one.
+    pub fn data_root(mut self, directory: &Path) -> Self {
+        self.data_root = Some(directory.to_owned());
+        self
+    }
+
+    /// Lets containers run on while the engine is down, which is always so with Corten.
+    pub fn survivable(self) -> Self {
+        if self.kind == Kind::Reference { self.flags(["--live-restore"]) } else { self }
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Engine {
+        let directory = TempDir::with_prefix("ct-").expect("create a temporary directory");
+        let mut engine = Engine {
+            socket: external_socket(self.kind).unwrap_or_else(|| directory.path().join("sock")),
+            data_root: self.data_root.unwrap_or_else(|| directory.path().join("lib")),
+            slot: Slot::acquire(),
+            kind: self.kind,
+            corten: self.corten,
+            flags: self.flags,
+            environment: self.environment,
+            process: None,
+            directory,
+        };
+        engine.prepare_bridge();
+        engine.launch();
+        engine
+    }
+}
+
+/// An engine and everything that belongs to it.
+#[derive(Debug)]
+pub struct Engine {
+    kind: Kind,
+    corten: PathBuf,
+    socket: PathBuf,
+    data_root: PathBuf,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+    process: Option<Child>,
+    slot: Slot,
+    directory: TempDir,
+}
+
+impl Engine {
+    /// What kind it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Its address, as `DOCKER_HOST` has it.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// The numbers and names that are its own.
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// A directory for the test's own files, removed with the engine.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where it keeps what survives a reboot.
+    pub fn data_root(&self) -> &Path {
+        &self.data_root
+    }
+
+    /// Where it keeps what does not.
+    pub fn exec_root(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the engine is private and runs").id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Raw HTTP to it.
+    pub fn http(&self) -> Http {
+        Http::new(&self.socket)
+    }
+
+    /// A command line for it.
+    pub fn cli<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        client: Client,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let program = match client {
+            Client::Docker => Path::new("docker"),
+            Client::Corten => &self.corten,
+        };
+        Command::new(program)
+            .env("DOCKER_HOST", self.host())
+            .env("DOCKER_CONFIG", self.directory.path().join("config"))
+            .env("DOCKER_CLI_HINTS", "false")
+            .env("HOME", self.directory.path())
+            .args(arguments)
+    }
+
+    /// Loads a base image.
+    pub fn load(&self, base: Base) {
+        let path = base.archive();
+        let archive = fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
+        self.load_archive(&archive);
+    }
+
+    /// Loads an image archive.
+    pub fn load_archive(&self, archive: &[u8]) {
+        let answer =
+            self.http().request("POST", "/images/load?quiet=1", "application/x-tar", archive).expect(200);
+        assert!(!answer.text().contains("errorDetail"), "load: {}", answer.text());
+    }
+
+    /// Kills the engine, and only it, as a crash would.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("the engine is private and runs");
+        process.kill().expect("kill the engine");
+        process.wait().expect("reap the engine");
+    }
+
+    /// Ends the engine in order.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        // Fails only when it has ended by itself.
+        let _ = kill_process(Pid::from_child(&process), Signal::TERM);
+        if wait_for_exit(&mut process, Duration::from_secs(20)).is_none() {
+            let _ = process.kill();
+            let _ = process.wait();
+            assert!(
+                std::thread::panicking(),
+                "the engine did not end within 20 s of SIGTERM\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Starts it again, after [`kill`](Self::kill) or [`stop`](Self::stop).
+    pub fn launch(&mut self) {
+        if self.kind == Kind::External {
+            return;
+        }
+        let log = File::options().create(true).append(true).open(self.directory.path().join("log"));
+        let log = log.expect("create the engine's log");
+        let mut command = self.command();
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("duplicate a descriptor"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {:?}: {error}", command.get_program()));
+        self.process = Some(process);
+        self.wait_until_ready();
+    }
+
+    /// Removes every container.
+    pub fn remove_all(&self) {
+        let list = self.http().get("/containers/json?all=1").expect(200).json();
+        for container in list.as_array().expect("a list of containers") {
+            let id = container["Id"].as_str().expect("an ID");
+            self.http().delete(&format!("/containers/{id}?force=1&v=1"));
+        }
+    }
+
+    /// What of it is on the machine now, itself excepted.
+    pub fn traces(&self) -> Vec<Leak> {
+        self.trace_finder().find()
+    }
+
+    /// Waits for at most five seconds until nothing of it is left but itself, and returns what still is.
+    pub fn leaks(&self) -> Vec<Leak> {
+        let none = eventually(Duration::from_secs(5), || self.traces().is_empty().then_some(()));
+        if none.is_some() { Vec::new() } else { self.traces() }
+    }
+
+    fn trace_finder(&self) -> Traces {
+        Traces {
+            directory: self.directory.path().to_owned(),
+            data_root: self.data_root.clone(),
+            exec_root: self.exec_root(),
+            bridge: self.slot.bridge(),
+            cgroup_parent: self.slot.cgroup_parent(),
+            engine: self.process.as_ref().map(Child::id),
+        }
+    }
+
+    fn command(&self) -> std::process::Command {
+        let mut command = match self.kind {
+            Kind::Corten => {
+                let mut command = std::process::Command::new(&self.corten);
+                command.arg("daemon").args(["--bridge", &self.slot.bridge(), "--bip", &self.slot.bip()]);
+                command
+            }
+            Kind::Reference | Kind::External => {
+                let mut command = std::process::Command::new("dockerd");
+                command.args(["--bridge", &self.slot.bridge(), "--iptables=false", "--ip6tables=false"]);
+                command
+            }
+        };
+        let pidfile = self.directory.path().join("pid");
+        command
+            .args(["--host", &self.host(), "--cgroup-parent", &self.slot.cgroup_parent()])
+            .arg("--data-root")
+            .arg(&self.data_root)
+            .arg("--exec-root")
+            .arg(self.exec_root())
+            .arg("--pidfile")
+            .arg(pidfile)
+            .args(&self.flags)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env_remove("DOCKER_HOST");
+        command
+    }
+
+    /// dockerd takes an address for its own bridge only; one of another name it wants ready.
+    fn prepare_bridge(&self) {
+        if self.kind == Kind::Reference {
+            let bridge = self.slot.bridge();
+            ip(&["link", "add", &bridge, "type", "bridge"]).expect_ok();
+            ip(&["address", "add", &self.slot.bip(), "dev", &bridge]).expect_ok();
+            ip(&["link", "set", &bridge, "up"]).expect_ok();
+        }
+    }
+
+    fn wait_until_ready(&mut self) {
+        let http = self.http();
+        let ready = eventually(Duration::from_secs(30), || {
+            let process = self.process.as_mut().expect("the engine was started");
+            if process.try_wait().expect("wait for the engine").is_some() {
+                return Some(false);
+            }
+            std::os::unix::net::UnixStream::connect(&self.socket).ok()?;
+            (http.get("/_ping").status == 200).then_some(true)
+        });
+        assert_eq!(ready, Some(true), "the engine does not answer\n{}", self.log());
+    }
+
+    /// Leaves nothing, whatever state the engine is in, and returns what it should have removed itself.
+    fn clear(&mut self) -> Vec<Leak> {
+        if self.kind == Kind::External {
+            return Vec::new();
+        }
+        let runs = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
+        if !runs && !std::thread::panicking() {
+            self.launch();
+        }
+        if runs || !std::thread::panicking() {
+            self.remove_all();
+        }
+        self.stop();
+        // dockerd itself leaves a mount and directories behind.
+        let leaks = if self.kind == Kind::Corten { self.leaks() } else { Vec::new() };
+        self.trace_finder().remove();
+        leaks
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.char_indices().rev().nth(4000).map_or(0, |(position, _)| position);
+            eprintln!("--- the engine's log\n{}", &log[from..]);
+        }
+        let leaks = self.clear();
+        if !leaks.is_empty() && !std::thread::panicking() {
+            let list: Vec<String> = leaks.iter().map(ToString::to_string).collect();
+            panic!("the engine left {} things behind:\n{}", list.len(), list.join("\n"));
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> crate::cli::Output {
+    Command::new("ip").args(arguments).run()
+}
+
+fn external_socket(kind: Kind) -> Option<PathBuf> {
+    if kind != Kind::External {
+        return None;
+    }
+    let host = std::env::var("DOCKER_HOST").expect("an external engine is named by DOCKER_HOST");
+    let path =
+        host.strip_prefix("unix://").expect("the tests reach an external engine by a unix:// DOCKER_HOST");
+    Some(PathBuf::from(path))
+}
