@@ -1,0 +1,15 @@
+//! Images.
+
+mod descriptor;
+mod history;
+mod inspect;
+mod options;
+mod progress;
+mod summary;
+
+pub use descriptor::{Descriptor, Platform};
+pub use history::{DeleteItem, HistoryItem, PruneResponse};
+pub use inspect::{ImageConfig, ImageInspect, Metadata, RootFs};
+pub use options::{ListOptions, LoadOptions, PullOptions, RemoveOptions, TagOptions};
+pub use progress::{ErrorDetail, ProgressDetail, ProgressMessage};
+pub use summary::{ImageProperties, ImageSummary, ManifestSizes, ManifestSummary, UnpackedSize};

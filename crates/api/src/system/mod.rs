@@ -1,0 +1,12 @@
+//! The engine itself.
+
+mod info;
+mod ping;
+mod version;
+
+pub use info::{
+    Commit, FirewallInfo, IndexInfo, Info, NetworkAddressPool, PluginsInfo, RegistryConfig, RuntimeInfo,
+    SwarmInfo,
+};
+pub use ping::Ping;
+pub use version::{ComponentVersion, PlatformName, Version};
