@@ -10,6 +10,7 @@
 //! start:  gate ───── child:  hooks, credentials, filter, execve (or a failure that travels back)
 //! ```
 
+pub mod cgroup;
 pub mod container;
 pub mod error;
 pub mod exec;

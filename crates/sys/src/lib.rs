@@ -5,6 +5,7 @@
 //! here knows of containers, specifications or formats.
 
 pub mod allocator;
+pub mod bpf;
 pub mod file;
 pub mod message;
 pub mod mount;
