@@ -2,7 +2,9 @@
 //!
 //! The runtime specification's types are `oci-spec`'s own, re-exported, so that one version of them is used everywhere.
 
+pub mod capability;
 pub mod config;
+pub mod defaults;
 pub mod digest;
 pub mod platform;
 pub mod reference;
