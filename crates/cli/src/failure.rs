@@ -1,0 +1,74 @@
+//! Why a command ends without success: the one place where errors become messages and exit codes.
+
+use thiserror::Error;
+
+/// The end of a command that did not succeed.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// Everything was said already, or the code is a container's own.
+    #[error("exit status {0}")]
+    Exit(u8),
+    /// A message, and the exit code that goes with it.
+    #[error("{text}")]
+    Message {
+        /// What is printed, without a line end.
+        text: String,
+        /// The exit code.
+        code: u8,
+    },
+    /// What the engine or the connection to it says.
+    #[error(transparent)]
+    Engine(#[from] client::Error),
+}
+
+impl Failure {
+    /// A message with exit code 1.
+    pub(crate) fn message(text: impl Into<String>) -> Self {
+        Self::Message { text: text.into(), code: 1 }
+    }
+
+    /// A message with an exit code of its own.
+    pub(crate) fn coded(text: impl Into<String>, code: u8) -> Self {
+        Self::Message { text: text.into(), code }
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Exit(code) | Self::Message { code, .. } => *code,
+            Self::Engine(_) => 1,
+        }
+    }
+
+    /// What to print on standard error, if anything is left to say.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Exit(_) => None,
+            Self::Message { text, .. } => Some(text.clone()).filter(|text| !text.is_empty()),
+            Self::Engine(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// Errors of the terminal, files and streams name what failed in the words of the system.
+pub(crate) fn io_text(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => errno_text(code).map_or_else(|| error.to_string(), str::to_owned),
+        None => error.to_string(),
+    }
+}
+
+/// Go prints system errors in lower case and without the number.
+fn errno_text(code: i32) -> Option<&'static str> {
+    Some(match rustix::io::Errno::from_raw_os_error(code) {
+        rustix::io::Errno::NOENT => "no such file or directory",
+        rustix::io::Errno::ACCESS => "permission denied",
+        rustix::io::Errno::PERM => "operation not permitted",
+        rustix::io::Errno::ISDIR => "is a directory",
+        rustix::io::Errno::NOTDIR => "not a directory",
+        rustix::io::Errno::EXIST => "file exists",
+        rustix::io::Errno::NOSPC => "no space left on device",
+        rustix::io::Errno::CONNREFUSED => "connection refused",
+        _ => return None,
+    })
+}
