@@ -33,6 +33,7 @@
 pub mod client;
 pub mod config;
 pub mod exit;
+pub mod log;
 pub mod message;
 mod readiness;
 pub mod spawn;
