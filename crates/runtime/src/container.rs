@@ -1,13 +1,26 @@
 //! Making a container.
 
+use std::ffi::CString;
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use oci::runtime::Spec;
+use oci::runtime::{PosixRlimit, Spec};
 use shim::{Rootfs, SeccompProfile, User};
+use sys::namespace::Namespaces;
+use sys::process::{SingleThreaded, SpawnOptions};
 
-use crate::error::Error;
-use crate::gate::StartGate;
+use crate::birth;
+use crate::cgroup::{Cgroup, Layout};
+use crate::error::{Error, Step};
+use crate::filter;
+use crate::gate::{Order, ParentSide, StartGate, sides};
+use crate::hooks::{self, HookState};
+use crate::plan::mounts::MountKind;
+use crate::plan::namespaces::{Mappings, NamespacePlan};
+use crate::plan::process::ProcessPlan;
+use crate::plan::{mount_options, mounts, sysctl, validate};
+use crate::setup::{self, INIT_PATH, Plan};
 
 /// Everything a container is made from.
 #[derive(Debug)]
@@ -27,6 +40,8 @@ pub struct CreateOptions<'a> {
     pub stdio: Stdio,
     /// The network namespace for a network namespace without a path; without both it is a new one.
     pub netns: Option<OwnedFd>,
+    /// Its control groups.
+    pub cgroup: &'a Cgroup,
     /// A program to run as process 1, bound over `/sbin/docker-init`.
     pub init: Option<&'a Path>,
     /// How the process waits for its start.
@@ -35,6 +50,17 @@ pub struct CreateOptions<'a> {
     pub bundle: &'a Path,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
+    /// Whether it gets a session keyring of its own.
+    pub keyring: Keyring,
+}
+
+/// The session keyring of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyring {
+    /// A new one, so that no key of whoever starts the container is found in it.
+    Own,
+    /// That of whoever starts the container.
+    Inherited,
 }
 
 /// Where a system call filter comes from.
@@ -49,6 +75,8 @@ pub enum SeccompSource<'a> {
     },
     /// `linux.seccomp` of the configuration.
     Spec,
+    /// Nowhere: there is none.
+    None,
 }
 
 /// Standard input, output and error of a process.
@@ -85,11 +113,151 @@ pub struct Created {
 /// Makes a container, up to but without its program.
 ///
 /// The calling process must have one thread, be root of the host's namespaces, and have its descriptors above 2 set to
-/// close on execution. It blocks until the process is set up or has failed; nothing is left of one that failed.
+/// close on execution. It is not dumpable from here on, so that no process of a container can look into a copy of it. It
+/// blocks until the process is set up or has failed; nothing is left of one that failed.
 ///
 /// # Errors
 /// What the configuration or the kernel does not allow, by name.
-pub fn create(options: CreateOptions<'_>) -> Result<Created, Error> {
-    let _ = options;
-    Err(Error::Unsupported { field: "create".to_owned() })
+pub fn create(mut options: CreateOptions<'_>) -> Result<Created, Error> {
+    let mut plan = plan(&mut options)?;
+    let parentage = Parentage::new(&options, &mut plan);
+    birth::hide()?;
+    let (parent, child_side) = sides()?;
+    let CreateOptions { stdio, gate, cgroup, .. } = options;
+    let starts_here = matches!(gate, GateKind::Parent);
+    let (thread, joined_pid) = (plan.thread, plan.namespaces.joined_pid.take());
+    let spawn = SpawnOptions {
+        namespaces: plan.namespaces.new - Namespaces::TIME - Namespaces::CGROUP,
+        cgroup: cgroup.join_descriptor(),
+    };
+    let mut parent = Some(parent);
+    let child = birth::in_pid_namespace(thread, joined_pid.as_ref(), || {
+        sys::process::spawn(thread, spawn, || {
+            // The copy of this process must not keep its parent's end open, or it would miss its parent's death.
+            drop(parent.take());
+            setup::run(plan, stdio, gate, child_side)
+        })
+    })?;
+    let parent = parent.expect("it is taken in the copy only");
+    match parentage.attend(&parent, child.pid) {
+        Ok(terminal) => {
+            let gate = starts_here.then(|| StartGate::new(parent));
+            Ok(Created { pid: child.pid, pidfd: child.pidfd, terminal, gate })
+        }
+        Err(error) => Err(birth::abandon(&child, &parent, error)),
+    }
+}
+
+/// Decides everything before anything is done.
+fn plan<'a>(options: &mut CreateOptions<'a>) -> Result<Plan<'a>, Error> {
+    let spec = options.spec;
+    validate::spec(spec)?;
+    let linux = spec.linux().as_ref();
+    let process = spec.process().as_ref().ok_or_else(|| Error::invalid("process", "there is none"))?;
+    let namespaces = NamespacePlan::new(linux, options.netns.take())?;
+    validate::names(spec, namespaces.private)?;
+    let mounts = mounts::plan(spec, options.bundle)?;
+    let mut process = ProcessPlan::new(process)?;
+    if options.init.is_some() {
+        process.arguments.splice(0..0, [INIT_PATH.to_owned(), "--".to_owned()]);
+    }
+    let is_cgroup = |mount: &mounts::MountPlan| mount.kind == MountKind::Cgroup;
+    let propagation = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
+    Ok(Plan {
+        thread: SingleThreaded::check().step("make a container from a process of one thread")?,
+        spec,
+        rootfs: options.rootfs,
+        opened_rootfs: None,
+        propagation: mount_options::root_propagation(propagation)?,
+        sysctls: sysctl::plan(linux, namespaces.private)?,
+        cgroups: mounts.iter().any(is_cgroup).then(|| options.cgroup.mounts()),
+        opened_sources: Vec::new(),
+        user: options.user,
+        init: options.init,
+        filter: filter::compile(options.seccomp, linux, &process.capabilities)?,
+        keyring: keyring(options),
+        hook_state: HookState::new(options.id, spec, options.bundle),
+        preserve_fds: options.preserve_fds,
+        namespaces,
+        mounts,
+        process,
+    })
+    .and_then(open_for_user_namespace)
+}
+
+fn keyring(options: &CreateOptions<'_>) -> Option<CString> {
+    match options.keyring {
+        Keyring::Own => CString::new(format!("_ses.{}", options.id)).ok(),
+        Keyring::Inherited => None,
+    }
+}
+
+/// What a new user namespace has no right to open is opened before it is made.
+fn open_for_user_namespace(mut plan: Plan<'_>) -> Result<Plan<'_>, Error> {
+    if plan.namespaces.new.contains(Namespaces::USER) {
+        plan.opened_rootfs = Some(setup::open_rootfs(plan.rootfs)?);
+        plan.opened_sources = plan.mounts.iter().map(setup::open_source).collect::<Result<_, Error>>()?;
+    }
+    Ok(plan)
+}
+
+/// What the parent does while the process sets itself up.
+struct Parentage<'a> {
+    spec: &'a Spec,
+    cgroup: &'a Cgroup,
+    mappings: Option<Mappings>,
+    oom_score_adjust: Option<i32>,
+    limits: Vec<PosixRlimit>,
+    hook_state: HookState,
+}
+
+impl<'a> Parentage<'a> {
+    fn new(options: &CreateOptions<'a>, plan: &mut Plan<'_>) -> Self {
+        Self {
+            spec: options.spec,
+            cgroup: options.cgroup,
+            mappings: plan.namespaces.mappings.take(),
+            oom_score_adjust: plan.process.oom_score_adjust,
+            limits: std::mem::take(&mut plan.process.limits),
+            hook_state: plan.hook_state.clone(),
+        }
+    }
+
+    fn attend(&self, side: &ParentSide, pid: i32) -> Result<Option<OwnedFd>, Error> {
+        if let Some(mappings) = &self.mappings {
+            write_mappings(pid, mappings)?;
+            side.tell(Order::Mapped);
+        }
+        birth::set_oom_score(pid, self.oom_score_adjust)?;
+        place(self.cgroup, pid)?;
+        side.tell(Order::Placed);
+        let terminal = birth::await_ready(side, || {
+            self.run_hooks(pid)?;
+            side.tell(Order::HooksDone);
+            Ok(())
+        })?;
+        birth::set_limits(pid, &self.limits)?;
+        Ok(terminal)
+    }
+
+    fn run_hooks(&self, pid: i32) -> Result<(), Error> {
+        let state = self.hook_state.with("creating", Some(pid));
+        for kind in [hooks::Kind::Prestart, hooks::Kind::CreateRuntime] {
+            hooks::run(kind, hooks::of(self.spec, kind), &state)?;
+        }
+        Ok(())
+    }
+}
+
+/// The process was born into its group of version 2, where there is one.
+pub(crate) fn place(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
+    match cgroup.layout() {
+        Layout::V2 => Ok(()),
+        Layout::V1 | Layout::Hybrid => Ok(cgroup.add_version1(pid)?),
+    }
+}
+
+fn write_mappings(pid: i32, mappings: &Mappings) -> Result<(), Error> {
+    fs::write(format!("/proc/{pid}/uid_map"), &mappings.users).step("write uid_map")?;
+    fs::write(format!("/proc/{pid}/gid_map"), &mappings.groups).step("write gid_map")
 }

@@ -7,16 +7,22 @@
 //! ```text
 //! create: clone3 ─┬─ parent: mappings, cgroups, hooks, limits ──────────── Created { gate }
 //!                 └─ child:  namespaces, mounts, devices, pivot, terminal ─ waits at the gate
-//! start:  gate ───── child:  hooks, credentials, filter, execve (or a failure that travels back)
+//! start:  gate ───── child:  hooks, execve (or a failure that travels back)
 //! ```
 
+mod birth;
 pub mod cgroup;
 pub mod container;
 pub mod error;
 pub mod exec;
+mod filter;
 pub mod gate;
+pub mod hooks;
+mod plan;
+mod process;
+mod setup;
 
-pub use container::{CreateOptions, Created, GateKind, SeccompSource, Stdio, create};
+pub use container::{CreateOptions, Created, GateKind, Keyring, SeccompSource, Stdio, create};
 pub use error::Error;
-pub use exec::{ExecOptions, Executed, exec};
+pub use exec::{ExecOptions, Executed, Lifetime, Privilege, exec};
 pub use gate::StartGate;

@@ -7,9 +7,11 @@
 pub mod allocator;
 pub mod bpf;
 pub mod file;
+pub mod keyring;
 pub mod message;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod process;
 pub mod pty;
 pub mod root;

@@ -1,0 +1,167 @@
+//! The five capability sets of a process.
+
+use oci::runtime::{Capabilities, Capability, LinuxCapabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use sys::Errno;
+
+use crate::error::{Error, Step};
+
+/// The sets, as bits by capability number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CapabilityPlan {
+    pub(crate) bounding: u64,
+    pub(crate) permitted: u64,
+    pub(crate) effective: u64,
+    pub(crate) inheritable: u64,
+    pub(crate) ambient: u64,
+}
+
+impl CapabilityPlan {
+    /// What a configuration says; without one there are none.
+    pub(crate) fn new(capabilities: Option<&LinuxCapabilities>) -> Self {
+        let Some(capabilities) = capabilities else { return Self::default() };
+        Self {
+            bounding: bits(capabilities.bounding().as_ref()),
+            permitted: bits(capabilities.permitted().as_ref()),
+            effective: bits(capabilities.effective().as_ref()),
+            inheritable: bits(capabilities.inheritable().as_ref()),
+            ambient: bits(capabilities.ambient().as_ref()),
+        }
+    }
+
+    /// All that the kernel knows, in the sets that `--privileged` gives.
+    pub(crate) fn all() -> Self {
+        Self { bounding: u64::MAX, permitted: u64::MAX, effective: u64::MAX, inheritable: 0, ambient: 0 }
+    }
+}
+
+fn bits(capabilities: Option<&Capabilities>) -> u64 {
+    capabilities.into_iter().flatten().fold(0, |bits, capability| bits | 1 << number(*capability))
+}
+
+/// Numbers of linux/capability.h.
+fn number(capability: Capability) -> u32 {
+    match capability {
+        Capability::Chown => 0,
+        Capability::DacOverride => 1,
+        Capability::DacReadSearch => 2,
+        Capability::Fowner => 3,
+        Capability::Fsetid => 4,
+        Capability::Kill => 5,
+        Capability::Setgid => 6,
+        Capability::Setuid => 7,
+        Capability::Setpcap => 8,
+        Capability::LinuxImmutable => 9,
+        Capability::NetBindService => 10,
+        Capability::NetBroadcast => 11,
+        Capability::NetAdmin => 12,
+        Capability::NetRaw => 13,
+        Capability::IpcLock => 14,
+        Capability::IpcOwner => 15,
+        Capability::SysModule => 16,
+        Capability::SysRawio => 17,
+        Capability::SysChroot => 18,
+        Capability::SysPtrace => 19,
+        Capability::SysPacct => 20,
+        Capability::SysAdmin => 21,
+        Capability::SysBoot => 22,
+        Capability::SysNice => 23,
+        Capability::SysResource => 24,
+        Capability::SysTime => 25,
+        Capability::SysTtyConfig => 26,
+        Capability::Mknod => 27,
+        Capability::Lease => 28,
+        Capability::AuditWrite => 29,
+        Capability::AuditControl => 30,
+        Capability::Setfcap => 31,
+        Capability::MacOverride => 32,
+        Capability::MacAdmin => 33,
+        Capability::Syslog => 34,
+        Capability::WakeAlarm => 35,
+        Capability::BlockSuspend => 36,
+        Capability::AuditRead => 37,
+        Capability::Perfmon => 38,
+        Capability::Bpf => 39,
+        Capability::CheckpointRestore => 40,
+    }
+}
+
+/// Drops everything from the bounding set that is not in `keep`; needs `CAP_SETPCAP`. Returns what the
+/// kernel knows and this process has.
+///
+/// # Errors
+/// As `prctl(PR_CAPBSET_DROP)`.
+pub(crate) fn drop_bounding(keep: u64) -> Result<u64, Error> {
+    let mut known = 0;
+    for number in 0..u64::BITS {
+        let bit = 1 << number;
+        let capability = CapabilitySet::from_bits_retain(bit);
+        let result = if keep & bit == 0 {
+            rustix::thread::remove_capability_from_bounding_set(capability).map(|()| true)
+        } else {
+            rustix::thread::capability_is_in_bounding_set(capability)
+        };
+        match result {
+            Ok(true) => known |= bit,
+            // This process itself was not given it, so it cannot give it away.
+            Ok(false) => {}
+            // The number after the last capability of the running kernel.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno).step("drop from the capability bounding set"),
+        }
+    }
+    Ok(known)
+}
+
+/// Sets the other sets; what the kernel does not know is left out.
+///
+/// # Errors
+/// As `capset(2)` and `prctl(PR_CAP_AMBIENT)`.
+pub(crate) fn apply(plan: CapabilityPlan, known: u64) -> Result<(), Error> {
+    let set = |bits: u64| CapabilitySet::from_bits_retain(bits & known);
+    let sets = CapabilitySets {
+        effective: set(plan.effective),
+        permitted: set(plan.permitted),
+        inheritable: set(plan.inheritable),
+    };
+    rustix::thread::set_capabilities(None, sets).step("set capabilities")?;
+    rustix::thread::clear_ambient_capability_set().step("clear ambient capabilities")?;
+    for number in (0..u64::BITS).filter(|number| plan.ambient & known & 1 << number != 0) {
+        rustix::thread::configure_capability_in_ambient_set(
+            CapabilitySet::from_bits_retain(1 << number),
+            true,
+        )
+        .step("raise an ambient capability")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn docker_default_has_its_known_bits() {
+        let names = [
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FSETID",
+            "FOWNER",
+            "MKNOD",
+            "NET_RAW",
+            "SETGID",
+            "SETUID",
+            "SETFCAP",
+            "SETPCAP",
+            "NET_BIND_SERVICE",
+            "SYS_CHROOT",
+            "KILL",
+            "AUDIT_WRITE",
+        ];
+        let names: Vec<String> = names.iter().map(|name| format!("CAP_{name}")).collect();
+        let parsed: LinuxCapabilities =
+            serde_json::from_value(serde_json::json!({ "bounding": names })).expect("capabilities");
+        let plan = CapabilityPlan::new(Some(&parsed));
+        assert_eq!((plan.bounding, plan.effective), (0xa804_25fb, 0));
+    }
+}
