@@ -11,7 +11,7 @@ use crate::{StringMap, omit};
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkingConfig {
     /// Endpoints by network name.
-    pub endpoints_config: Option<BTreeMap<String, Option<EndpointSettings>>>,
+    pub endpoints_config: Option<BTreeMap<String, EndpointSettings>>,
 }
 
 /// An endpoint: what was asked for, then what came of it.
