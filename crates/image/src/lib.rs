@@ -1,1 +1,50 @@
-//! image
+//! Images: content-addressed blobs, names, unpacked layers, and the writable layers of containers.
+//!
+//! [`ImageStore`] is the whole of it. It finds, lists, names and removes images; it brings them in from archives
+//! ([`ImageStore::load`]), from this program itself ([`builtin`]) or piece by piece from elsewhere ([`Ingest`], which
+//! `registry` uses); and it makes the parts of a container's overlay mount ([`ImageStore::prepare`]). It is *not* a
+//! registry client and mounts nothing.
+//!
+//! # Disk
+//!
+//! Everything is in the one folder given to [`ImageStore::open`], which other users cannot enter:
+//!
+//! | path | what |
+//! |---|---|
+//! | `blobs/<algorithm>/<hex>` | manifests, indexes and configurations, byte for byte, and layers as they came |
+//! | `layers/<hex>/diff` | the tree of the layer with this diffID, with overlayfs's whiteouts |
+//! | `snapshots/<id>/{upper,work}` | a container's writable layer |
+//! | `ingest/` | what is not whole yet, or no longer needed; emptied when the store is opened |
+//! | `empty/` | the lower layer of an image that has none |
+//! | `metadata.db` | records of images, names, layers and snapshots |
+//!
+//! A layer is kept once, however many images share it and at whatever place in them: trees are by diffID, not by chain.
+//! Beside its tree the bytes it came as are kept, so that it can be saved and pushed again with the same digests.
+
+pub mod builtin;
+mod error;
+mod filter;
+mod image;
+mod index;
+mod ingest;
+mod layer;
+mod layout;
+mod load;
+pub mod manifest;
+mod open;
+mod record;
+mod remove;
+mod snapshot;
+mod store;
+mod tar;
+
+pub use error::{Error, ErrorKind, Result};
+pub use filter::Filters;
+pub use image::{HistoryItem, Image};
+pub use ingest::{Draft, Ingest};
+pub use layer::LayerError;
+pub use load::{ArchiveError, Loaded};
+pub use remove::{Force, Removed, Users};
+pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage};
+pub use store::ImageStore;
+pub use tar::TarError;

@@ -1,0 +1,382 @@
+//! Bringing an image into the store.
+//!
+//! An [`Ingest`] holds a lease on everything it brings or uses, so that none of it is collected before the image is
+//! committed. What was brought and not committed goes when it is dropped.
+//!
+//! # What is on disk when
+//!
+//! Files are made in `ingest/` and moved to their place in one step when they are whole and verified; only then a record
+//! speaks of them. Nothing is synchronised on this way. Instead each record says in which boot of the machine it was made,
+//! and [`ImageStore::settle`], run in the background after a commit, synchronises once and marks the records as durable. A
+//! kill of the process at any moment leaves nothing that is trusted and not whole; after a power cut, what was not marked
+//! is verified or dropped.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+use oci::{Digest, ImageConfig, Reference};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::index::{ImageEntry, Index, Lease, lookup_key};
+use crate::layer::{Expected, LayerError, LayerStream, Limits, unpack_stream};
+use crate::layout::{TREE, make_dir, remove_tree};
+use crate::manifest::{Descriptor, parse_json};
+use crate::record::{Durability, ImageRecord, LayerRecord, ReferenceRecord};
+use crate::store::{ImageStore, Shared, digest_like};
+
+/// An image on its way in. Operations block; those on different layers may run at the same time.
+#[derive(Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+    lease: u64,
+    folder: PathBuf,
+}
+
+/// What an image consists of, once all of it was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Digest of the configuration: the image's ID.
+    pub config: Digest,
+    /// The manifest it came with.
+    pub manifest: Option<Descriptor>,
+    /// Manifests and indexes that belong to it.
+    pub documents: Vec<Digest>,
+    /// Names it is given.
+    pub references: Vec<Reference>,
+}
+
+impl ImageStore {
+    /// Begins to bring in an image.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn ingest(&self) -> Result<Ingest> {
+        let folder = self.shared.layout.fresh("image");
+        make_dir(&folder, 0o700)?;
+        let mut index = self.shared.write();
+        let lease = (0..).find(|number| !index.leases.contains_key(number)).unwrap_or_default();
+        index.leases.insert(lease, Lease::default());
+        drop(index);
+        Ok(Ingest { shared: Arc::clone(&self.shared), lease, folder })
+    }
+
+    /// Waits until the disk has everything that was committed so far. Called in the background after each commit; calling
+    /// it again is harmless.
+    ///
+    /// # Errors
+    /// When the disk or the records fail; everything stays as it was then.
+    pub fn settle(&self) -> Result<()> {
+        self.shared.settle()
+    }
+}
+
+impl Ingest {
+    /// Keeps a manifest, index or configuration.
+    ///
+    /// # Errors
+    /// [`Error::Digest`] when the content is not what the digest says.
+    pub fn put_document(&self, what: &'static str, digest: &Digest, content: &[u8]) -> Result<()> {
+        let actual = digest_like(digest, content);
+        if actual != *digest {
+            return Err(Error::Digest { what, expected: digest.clone(), actual });
+        }
+        if self.lease_blob(digest) {
+            return Ok(());
+        }
+        let file = self.fresh_path("blob");
+        fs::write(&file, content).map_err(Error::io("write", &file))?;
+        self.place_blob(&file, digest)
+    }
+
+    /// Claims a blob if it is there.
+    pub fn lease_blob(&self, digest: &Digest) -> bool {
+        let mut index = self.shared.write();
+        let is_there = index.blobs.contains(digest);
+        if is_there {
+            self.lease(&mut index).blobs.insert(digest.clone());
+        }
+        is_there
+    }
+
+    /// Claims a layer if it is there, so that it need not be brought.
+    pub fn lease_layer(&self, diff_id: &Digest) -> bool {
+        let mut index = self.shared.write();
+        let is_there = index.layers.contains_key(diff_id);
+        if is_there {
+            self.lease(&mut index).layers.insert(diff_id.clone());
+        }
+        is_there
+    }
+
+    /// Reads a layer, verifies it, unpacks it, and keeps its compressed form. `progress` is told of each piece that was
+    /// read and passed on to be unpacked. Memory is bounded whatever the layer's size.
+    ///
+    /// # Errors
+    /// When `reader` fails, or the layer is not what `blob` and `diff_id` say, or cannot be unpacked. Nothing of it stays.
+    pub fn layer(
+        &self,
+        blob: &Descriptor,
+        diff_id: &Digest,
+        reader: &mut (dyn Read + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<()> {
+        let file = self.fresh_path("blob");
+        let kept = File::create_new(&file).map_err(Error::io("make", &file))?;
+        let expected = Some(Expected { digest: &blob.digest, size: blob.size });
+        let stream = LayerStream { reader, expected, blob: Some(&kept), progress };
+        let unpacked = self.unpack(stream, &blob.digest, diff_id).inspect_err(|_| {
+            // It goes with the whole folder at the latest; a failed layer's bytes are worth freeing at once.
+            let _ = fs::remove_file(&file);
+        })?;
+        self.place_blob(&file, &blob.digest)?;
+        self.place_layer(unpacked, &blob.digest, diff_id)
+    }
+
+    /// Unpacks a layer from a file in the ingest folder whose digest is known to be `digest`, and keeps that file.
+    pub(crate) fn layer_from_file(&self, file: &Path, digest: &Digest, diff_id: &Digest) -> Result<()> {
+        let mut reader = File::open(file).map_err(Error::io("open", file))?;
+        let stream = LayerStream { reader: &mut reader, expected: None, blob: None, progress: &mut |_| {} };
+        let unpacked = self.unpack(stream, digest, diff_id)?;
+        self.place_blob(file, digest)?;
+        self.place_layer(unpacked, digest, diff_id)
+    }
+
+    /// Commits the image: from now on it is in the store.
+    ///
+    /// # Errors
+    /// When a part of it is missing, or its configuration is malformed.
+    pub fn commit(self, draft: Draft) -> Result<Image> {
+        let content = self.shared.read_blob(&draft.config)?;
+        let config: ImageConfig = parse_json("image configuration", &content)?;
+        let mut index = self.shared.write();
+        let record = self.record(&index, &draft, &config)?;
+        self.shared.put_image(&mut index, &draft, record)?;
+        let entry = Arc::clone(&index.images[&draft.config]);
+        let image = self.shared.view(&index, &draft.config, &entry)?;
+        drop(index);
+        settle_in_background(Arc::clone(&self.shared));
+        Ok(image)
+    }
+
+    /// A path that nothing has, in a folder that goes when this is dropped.
+    pub(crate) fn fresh_path(&self, kind: &str) -> PathBuf {
+        let name = self.shared.layout.fresh(kind);
+        self.folder.join(name.file_name().unwrap_or(name.as_os_str()))
+    }
+
+    fn record(&self, index: &Index, draft: &Draft, config: &ImageConfig) -> Result<ImageRecord> {
+        let missing = |what: &str, digest: &Digest| Error::Io {
+            action: "commit image without its",
+            path: format!("{what} {digest}").into(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let layers = config.rootfs.diff_ids.clone();
+        if let Some(layer) = layers.iter().find(|layer| !index.layers.contains_key(layer)) {
+            return Err(missing("layer", layer));
+        }
+        let mut blobs: BTreeSet<Digest> = draft.documents.iter().cloned().collect();
+        blobs.insert(draft.config.clone());
+        if let Some(blob) = blobs.iter().find(|blob| !index.blobs.contains(blob)) {
+            return Err(missing("blob", blob));
+        }
+        let mut record = ImageRecord {
+            manifest: draft.manifest.clone(),
+            blobs,
+            layers,
+            parent: None,
+            tagged_at: None,
+            durability: Durability::Since(self.shared.boot.clone()),
+        };
+        if let Some(existing) = index.images.get(&draft.config) {
+            record.blobs.extend(existing.record.blobs.iter().cloned());
+            record.manifest = record.manifest.or_else(|| existing.record.manifest.clone());
+            record.parent = existing.record.parent.clone();
+            record.tagged_at = existing.record.tagged_at;
+        }
+        Ok(record)
+    }
+
+    fn lease<'a>(&self, index: &'a mut Index) -> &'a mut Lease {
+        index.leases.entry(self.lease).or_default()
+    }
+
+    fn unpack(&self, stream: LayerStream<'_>, name: &Digest, diff_id: &Digest) -> Result<UnpackedLayer> {
+        let failed = |source| Error::Layer { layer: name.clone(), source };
+        let folder = self.fresh_path("layer");
+        make_dir(&folder, 0o700)?;
+        let mut layer = UnpackedLayer { folder, size: 0 };
+        let tree = layer.folder.join(TREE);
+        make_dir(&tree, 0o755)?;
+        let root = open_folder(&tree)?;
+        let content = unpack_stream(stream, diff_id.algorithm(), root, Limits::default()).map_err(failed)?;
+        if content.diff_id != *diff_id {
+            let (expected, actual) = (diff_id.clone(), content.diff_id);
+            return Err(failed(LayerError::DiffId { expected, actual }));
+        }
+        layer.size = content.unpacked.size;
+        Ok(layer)
+    }
+
+    /// Moves a verified file to its place.
+    fn place_blob(&self, file: &Path, digest: &Digest) -> Result<()> {
+        let target = self.shared.layout.blob(digest);
+        let mut index = self.shared.write();
+        fs::rename(file, &target).map_err(Error::io("place blob", &target))?;
+        index.blobs.insert(digest.clone());
+        self.lease(&mut index).blobs.insert(digest.clone());
+        Ok(())
+    }
+
+    /// Moves a verified tree to its place, unless somebody else was faster.
+    fn place_layer(&self, layer: UnpackedLayer, archive: &Digest, diff_id: &Digest) -> Result<()> {
+        let mut index = self.shared.write();
+        if !index.layers.contains_key(diff_id) {
+            let target = self.shared.layout.layer(diff_id);
+            fs::rename(&layer.folder, &target).map_err(Error::io("place layer", &target))?;
+            let durability = Durability::Since(self.shared.boot.clone());
+            let record = LayerRecord { size: layer.size, archive: Some(archive.clone()), durability };
+            if let Err(error) = self.shared.records.put(diff_id.as_str(), &record) {
+                drop(self.shared.layout.discard(&target)?);
+                return Err(error.into());
+            }
+            index.layers.insert(diff_id.clone(), record);
+        }
+        self.lease(&mut index).layers.insert(diff_id.clone());
+        drop(index);
+        drop(layer);
+        Ok(())
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        let mut index = self.shared.write();
+        index.leases.remove(&self.lease);
+        let collected = self.shared.collect(&mut index);
+        drop(index);
+        if let Err(error) = collected {
+            tracing::warn!(%error, "what was not committed is left for the next start to remove");
+        }
+        if let Err(error) = remove_tree(&self.folder) {
+            tracing::warn!(path = %self.folder.display(), %error, "left for the next start to remove");
+        }
+    }
+}
+
+/// A layer's folder in `ingest/`; what was not moved away by its end is deleted.
+#[derive(Debug)]
+struct UnpackedLayer {
+    folder: PathBuf,
+    size: u64,
+}
+
+impl Drop for UnpackedLayer {
+    fn drop(&mut self) {
+        if let Err(error) = remove_tree(&self.folder) {
+            tracing::warn!(path = %self.folder.display(), %error, "left for the next start to remove");
+        }
+    }
+}
+
+impl Shared {
+    fn put_image(&self, index: &mut Index, draft: &Draft, mut record: ImageRecord) -> Result<()> {
+        if !draft.references.is_empty() {
+            record.tagged_at = Some(Timestamp::now().as_nanosecond() as i64);
+        }
+        let named = ReferenceRecord { image: draft.config.clone() };
+        let keys: Vec<Reference> = draft.references.iter().map(lookup_key).collect();
+        self.records.transaction::<_, Error>(|transaction| {
+            transaction.put(draft.config.as_str(), &record)?;
+            for key in &keys {
+                transaction.put(&key.to_string(), &named)?;
+            }
+            Ok(())
+        })?;
+        index.images.insert(draft.config.clone(), Arc::new(ImageEntry::new(record)));
+        index.references.extend(keys.into_iter().map(|key| (key, named.clone())));
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<()> {
+        let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
+        let (images, layers) = unsettled(&self.read());
+        if images.is_empty() && layers.is_empty() {
+            return Ok(());
+        }
+        let root = open_folder(self.layout.root())?;
+        rustix::fs::syncfs(&root).map_err(Error::io("synchronise", self.layout.root()))?;
+        self.mark_durable(&images, &layers)?;
+        Ok(self.records.checkpoint()?)
+    }
+
+    /// Marks what is still there of what was there before the disk was synchronised.
+    fn mark_durable(&self, images: &[(Digest, BTreeSet<Digest>)], layers: &[Digest]) -> Result<()> {
+        let mut index = self.write();
+        let mut durable_images = Vec::new();
+        for (id, blobs) in images {
+            // An image that was committed again in between may have blobs that are not on disk yet.
+            if let Some(entry) = index.images.get(id).filter(|entry| entry.record.blobs == *blobs) {
+                durable_images
+                    .push((id, ImageRecord { durability: Durability::Durable, ..entry.record.clone() }));
+            }
+        }
+        let mut durable_layers = Vec::new();
+        for diff_id in layers {
+            if let Some(record) = index.layers.get(diff_id) {
+                durable_layers
+                    .push((diff_id, LayerRecord { durability: Durability::Durable, ..record.clone() }));
+            }
+        }
+        self.records.transaction::<_, Error>(|transaction| {
+            for (id, record) in &durable_images {
+                transaction.put(id.as_str(), record)?;
+            }
+            for (diff_id, record) in &durable_layers {
+                transaction.put(diff_id.as_str(), record)?;
+            }
+            Ok(())
+        })?;
+        for (id, record) in durable_images {
+            if let Some(entry) = index.images.get_mut(id) {
+                *entry = Arc::new(entry.with_record(record));
+            }
+        }
+        for (diff_id, record) in durable_layers {
+            index.layers.insert(diff_id.clone(), record);
+        }
+        Ok(())
+    }
+}
+
+fn unsettled(index: &Index) -> (Vec<(Digest, BTreeSet<Digest>)>, Vec<Digest>) {
+    let images = index.images.iter().filter(|(_, entry)| entry.record.durability != Durability::Durable);
+    let layers = index.layers.iter().filter(|(_, record)| record.durability != Durability::Durable);
+    (
+        images.map(|(id, entry)| (id.clone(), entry.record.blobs.clone())).collect(),
+        layers.map(|(diff_id, _)| diff_id.clone()).collect(),
+    )
+}
+
+fn settle_in_background(shared: Arc<Shared>) {
+    let run = move || {
+        if let Err(error) = shared.settle() {
+            tracing::warn!(%error, "images are not yet known to be on disk");
+        }
+    };
+    // Without a thread the records stay as they are, and the next commit tries again.
+    if let Err(error) = std::thread::Builder::new().name("image-settle".into()).spawn(run) {
+        tracing::warn!(%error, "images are not yet known to be on disk");
+    }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(Error::io("open folder", path))
+}

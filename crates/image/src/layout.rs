@@ -1,0 +1,150 @@
+//! Where things are on disk.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use oci::{Algorithm, Digest};
+
+use crate::error::{Error, Result};
+
+/// The folders of a store. None of them is readable by other users: layers hold set-user-ID programs and device nodes.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+    sequence: AtomicU64,
+}
+
+impl Layout {
+    /// Makes the folders that are not there.
+    pub(crate) fn create(root: &Path) -> Result<Self> {
+        let layout = Self { root: root.to_owned(), sequence: AtomicU64::new(0) };
+        make_dir(root, 0o700)?;
+        for folder in ["blobs", "blobs/sha256", "blobs/sha512", "layers", "ingest", "snapshots"] {
+            make_dir(&root.join(folder), 0o700)?;
+        }
+        make_dir(&root.join("empty"), 0o755)?;
+        Ok(layout)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("metadata.db")
+    }
+
+    pub(crate) fn blobs(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("blobs").join(algorithm.as_str())
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs(digest.algorithm()).join(digest.hex())
+    }
+
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub(crate) fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(layer_name(diff_id))
+    }
+
+    /// The unpacked tree of a layer.
+    pub(crate) fn layer_tree(&self, diff_id: &Digest) -> PathBuf {
+        self.layer(diff_id).join(TREE)
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    pub(crate) fn snapshot(&self, id: &str) -> PathBuf {
+        self.snapshots().join(id)
+    }
+
+    /// A folder without anything in it, the only layer of an image that has none.
+    pub(crate) fn empty(&self) -> PathBuf {
+        self.root.join("empty")
+    }
+
+    pub(crate) fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+
+    /// A path inside `ingest/` that nothing has yet.
+    pub(crate) fn fresh(&self, kind: &str) -> PathBuf {
+        let number = self.sequence.fetch_add(1, Ordering::Relaxed);
+        self.ingest().join(format!("{kind}-{number}"))
+    }
+
+    /// Moves `path` out of the way, into `ingest/`, in one step, and returns where it is now. `None` where nothing is there.
+    pub(crate) fn discard(&self, path: &Path) -> Result<Option<Trash>> {
+        let target = self.fresh("trash");
+        match fs::rename(path, &target) {
+            Ok(()) => Ok(Some(Trash { path: target })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::io("remove", path)(source)),
+        }
+    }
+}
+
+/// The name of the folder in a layer's folder that holds its tree.
+pub(crate) const TREE: &str = "diff";
+
+/// The name of a layer's folder.
+pub(crate) fn layer_name(diff_id: &Digest) -> String {
+    match diff_id.algorithm() {
+        Algorithm::Sha256 => diff_id.hex().into(),
+        Algorithm::Sha512 => format!("sha512-{}", diff_id.hex()),
+    }
+}
+
+/// The layer whose folder has this name.
+pub(crate) fn layer_of_name(name: &str) -> Option<Digest> {
+    match name.strip_prefix("sha512-") {
+        Some(hex) => format!("sha512:{hex}").parse().ok(),
+        None => Digest::from_sha256_hex(name).ok(),
+    }
+}
+
+/// Something moved out of the way, to be deleted when no lock is held. Deletes itself when dropped; what remains (the
+/// process was killed) goes when the store is next opened.
+#[derive(Debug)]
+pub(crate) struct Trash {
+    path: PathBuf,
+}
+
+impl Drop for Trash {
+    fn drop(&mut self) {
+        if let Err(error) = remove_tree(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "left for the next start to remove");
+        }
+    }
+}
+
+/// Deletes a file or a whole tree; nothing there is fine.
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a folder with exactly this mode, whatever the umask; one that exists is left as it is.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(Error::io("set mode of", path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::io("make folder", path)(source)),
+    }
+}

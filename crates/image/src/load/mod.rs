@@ -1,0 +1,122 @@
+//! Images from archives: what `docker save` writes, and OCI layouts in a tar.
+//!
+//! The archive is read once, as a stream. Its files are spooled into the ingest folder under names of our own and hashed
+//! as they pass; which of them are manifests and which are layers is known only at its end. Layers are then unpacked from
+//! there, and the spooled file becomes the blob.
+
+mod docker;
+mod layout;
+mod spool;
+
+use std::io::{BufReader, Read};
+
+use oci::{Digest, Platform, Reference};
+
+use crate::error::Result;
+use crate::layer::{Compression, LayerError};
+use crate::store::ImageStore;
+use crate::tar::TarError;
+
+/// Why an archive is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It has neither of the files that say what is in it.
+    #[error("invalid archive: does not contain a manifest.json or index.json")]
+    NoManifest,
+    /// It lists no image.
+    #[error("invalid archive: it lists no image{0}")]
+    NoImage(String),
+    /// A file that it speaks of is not in it.
+    #[error("invalid archive: {0:?} is not in it")]
+    Missing(String),
+    /// A name in it is not allowed.
+    #[error("invalid archive: path {0:?} leaves it")]
+    Escape(String),
+    /// Something that is neither a file, a folder nor a link.
+    #[error("invalid archive: {0:?} is not a file")]
+    NotAFile(String),
+    /// It has too many files.
+    #[error("invalid archive: more than {0} files")]
+    TooManyFiles(usize),
+    /// A file is not what its name says.
+    #[error("invalid archive: {path:?} is {actual}")]
+    Digest {
+        /// The file.
+        path: String,
+        /// The digest it has.
+        actual: Digest,
+    },
+    /// A name for an image that cannot be one.
+    #[error("invalid archive: tag {name:?}: {source}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why.
+        source: oci::ReferenceError,
+    },
+    /// It cannot be read.
+    #[error("invalid archive: {0}")]
+    Tar(#[source] LayerError),
+}
+
+impl From<TarError> for ArchiveError {
+    fn from(error: TarError) -> Self {
+        Self::Tar(error.into())
+    }
+}
+
+impl From<LayerError> for ArchiveError {
+    fn from(error: LayerError) -> Self {
+        Self::Tar(error)
+    }
+}
+
+/// An image that was loaded, once for each of its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The image.
+    pub image: Digest,
+    /// The name it was given; `None` where the archive had none for it.
+    pub reference: Option<Reference>,
+    /// The image that had this name before.
+    pub replaced: Option<Digest>,
+}
+
+impl ImageStore {
+    /// Loads all images of an archive, plain or compressed with gzip or zstd. Of an image for several platforms, the one
+    /// for `platform` is taken.
+    ///
+    /// # Errors
+    /// When the archive is malformed, truncated, or not what its digests say. Images that came before the fault and were
+    /// whole stay; nothing else does.
+    pub fn load(&self, reader: impl Read + Send, platform: &Platform) -> Result<Vec<Loaded>> {
+        let ingest = self.ingest()?;
+        let buffered = BufReader::with_capacity(256 << 10, reader);
+        let decoder = Compression::decoder(buffered).map_err(ArchiveError::from)?;
+        let spool = spool::read(&ingest, BufReader::with_capacity(256 << 10, decoder))?;
+        if spool.contains("manifest.json") {
+            docker::load(self, &spool)
+        } else if spool.contains("index.json") {
+            layout::load(self, &spool, platform)
+        } else {
+            Err(ArchiveError::NoManifest.into())
+        }
+    }
+
+    /// What has this name now, for [`Loaded::replaced`].
+    pub(crate) fn holder(&self, reference: &Reference, newcomer: &Digest) -> Option<Digest> {
+        let index = self.shared.read();
+        let record = index.references.get(&crate::index::lookup_key(reference))?;
+        (record.image != *newcomer).then(|| record.image.clone())
+    }
+}
+
+/// One [`Loaded`] for each name, or one without.
+fn loaded(image: &Digest, names: Vec<(Reference, Option<Digest>)>) -> Vec<Loaded> {
+    if names.is_empty() {
+        return vec![Loaded { image: image.clone(), reference: None, replaced: None }];
+    }
+    let with_name =
+        |(reference, replaced)| Loaded { image: image.clone(), reference: Some(reference), replaced };
+    names.into_iter().map(with_name).collect()
+}

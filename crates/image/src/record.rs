@@ -1,0 +1,92 @@
+//! What is kept about images, layers and snapshots, beside their files.
+
+use std::collections::BTreeSet;
+
+use oci::Digest;
+use serde::{Deserialize, Serialize};
+use store::Record;
+
+use crate::manifest::Descriptor;
+
+/// An image, by its ID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    /// The manifest it came with, where it came with one.
+    pub(crate) manifest: Option<Descriptor>,
+    /// What it keeps in `blobs/` by itself: configuration, manifests, indexes. Layers keep their own archives.
+    pub(crate) blobs: BTreeSet<Digest>,
+    /// Digests of its uncompressed layers, the lowest first.
+    pub(crate) layers: Vec<Digest>,
+    /// The image it was made from, where that was done here.
+    pub(crate) parent: Option<Digest>,
+    /// When a name was last given to it, nanoseconds since 1970 UTC.
+    pub(crate) tagged_at: Option<i64>,
+    /// Whether the disk is known to have it.
+    pub(crate) durability: Durability,
+}
+
+/// A name, by its complete form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReferenceRecord {
+    /// The image's ID.
+    pub(crate) image: Digest,
+}
+
+/// An unpacked layer, by the digest of its uncompressed tar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// Bytes in its files.
+    pub(crate) size: u64,
+    /// The blob it was unpacked from: its tar, byte for byte, as it came.
+    pub(crate) archive: Option<Digest>,
+    /// Whether the disk is known to have it.
+    pub(crate) durability: Durability,
+}
+
+/// A container's writable layer, by the container's ID.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SnapshotRecord {
+    /// Digests of the uncompressed layers under it, the lowest first.
+    pub(crate) layers: Vec<Digest>,
+}
+
+/// Whether files that a record speaks of would survive a power cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Durability {
+    /// They were synchronised.
+    Durable,
+    /// They may still be in memory only, as long as the machine runs that has this boot ID. Under another boot ID they
+    /// are not trusted unless they verify.
+    Since(String),
+}
+
+impl Durability {
+    /// Whether the files can be relied on in this boot.
+    pub(crate) fn is_trusted(&self, boot: &str) -> bool {
+        match self {
+            Self::Durable => true,
+            Self::Since(id) => id == boot,
+        }
+    }
+}
+
+impl Record for ImageRecord {
+    const TABLE: &'static str = "image";
+    const VERSION: u32 = 1;
+}
+
+impl Record for ReferenceRecord {
+    const TABLE: &'static str = "image-reference";
+    const VERSION: u32 = 1;
+}
+
+impl Record for LayerRecord {
+    const TABLE: &'static str = "image-layer";
+    const VERSION: u32 = 1;
+}
+
+impl Record for SnapshotRecord {
+    const TABLE: &'static str = "image-snapshot";
+    const VERSION: u32 = 1;
+}

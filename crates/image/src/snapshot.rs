@@ -1,0 +1,194 @@
+//! The writable layers of containers.
+//!
+//! A snapshot is an upper and a work folder over the layers of an image, for an overlay mount that somebody else makes.
+//! Its record is written before its folders are made and removed after they are gone, so that its layers are kept for as
+//! long as anything of it is there, also when the image is removed.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use oci::Digest;
+
+use crate::error::{Error, Result};
+use crate::index::Index;
+use crate::layout::Layout;
+use crate::record::SnapshotRecord;
+use crate::store::ImageStore;
+
+/// Lower layers that the kernel's overlay file system can stack.
+pub const MAX_LOWER_LAYERS: usize = 500;
+
+/// The parts of an overlay mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayParts {
+    /// Read-only layers, the topmost first; never empty.
+    pub lower: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// The work folder, on the same file system as `upper`.
+    pub work: PathBuf,
+}
+
+/// What a snapshot takes of the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in its files (`SizeRw`).
+    pub size: u64,
+    /// Files and folders.
+    pub inodes: u64,
+}
+
+impl ImageStore {
+    /// Makes the writable layer of a container over an image.
+    ///
+    /// # Errors
+    /// When the image is not there, has too many layers, or the snapshot exists. Nothing is left behind then.
+    pub fn prepare(&self, id: &str, image: &Digest) -> Result<OverlayParts> {
+        check_name(id)?;
+        let layers = {
+            let mut index = self.shared.write();
+            let layers = layers_of(&index, image)?;
+            if index.snapshots.contains_key(id) {
+                return Err(Error::SnapshotExists(id.into()));
+            }
+            let record = SnapshotRecord { layers: layers.clone() };
+            self.shared.records.put(id, &record)?;
+            index.snapshots.insert(id.into(), record);
+            layers
+        };
+        if let Err(error) = make_folders(&self.shared.layout.snapshot(id)) {
+            // The first failure is the one to tell; what remains is found when the store is next opened.
+            let _ = self.remove_snapshot(id);
+            return Err(error);
+        }
+        Ok(parts(&self.shared.layout, id, &layers))
+    }
+
+    /// The parts of a snapshot that exists.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`].
+    pub fn open_snapshot(&self, id: &str) -> Result<OverlayParts> {
+        let index = self.shared.read();
+        let record = index.snapshots.get(id).ok_or_else(|| Error::SnapshotNotFound(id.into()))?;
+        Ok(parts(&self.shared.layout, id, &record.layers))
+    }
+
+    /// Deletes a snapshot, and the layers that only it needed. One that is not there is no error.
+    pub fn remove_snapshot(&self, id: &str) -> Result<()> {
+        check_name(id)?;
+        let mut index = self.shared.write();
+        let upper = self.shared.layout.discard(&self.shared.layout.snapshot(id))?;
+        let Some(record) = index.snapshots.get(id) else { return Ok(()) };
+        let images = index.images.values().map(|entry| entry.record.layers.as_slice());
+        let is_needed = images.clone().any(|layers| layers.starts_with(&record.layers));
+        self.shared.records.remove::<SnapshotRecord>(id)?;
+        index.snapshots.remove(id);
+        // Nearly always the image is still there, and nothing has to be looked for.
+        let trash = if is_needed { Vec::new() } else { self.shared.collect(&mut index)? };
+        drop(index);
+        drop((upper, trash));
+        Ok(())
+    }
+
+    /// What a snapshot takes of the disk. Walks its files.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`], or when a folder cannot be read.
+    pub fn usage(&self, id: &str) -> Result<Usage> {
+        let upper = self.open_snapshot(id)?.upper;
+        let mut usage = Usage::default();
+        let mut linked = HashSet::new();
+        let mut folders = vec![upper];
+        while let Some(folder) = folders.pop() {
+            measure(&folder, &mut folders, &mut linked, &mut usage)?;
+        }
+        Ok(usage)
+    }
+
+    /// Bytes in the files of the layers under a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::SnapshotNotFound`].
+    pub fn lower_size(&self, id: &str) -> Result<u64> {
+        let index = self.shared.read();
+        let record = index.snapshots.get(id).ok_or_else(|| Error::SnapshotNotFound(id.into()))?;
+        Ok(index.size_of(&record.layers))
+    }
+
+    /// The names of all snapshots, in order.
+    pub fn snapshots(&self) -> Vec<String> {
+        self.shared.read().snapshots.keys().cloned().collect()
+    }
+}
+
+fn layers_of(index: &Index, image: &Digest) -> Result<Vec<Digest>> {
+    let entry = index.images.get(image).ok_or_else(|| Error::NotFound(image.to_string()))?;
+    let layers = &entry.record.layers;
+    let count = layers.iter().collect::<BTreeSet<_>>().len();
+    if count > MAX_LOWER_LAYERS {
+        return Err(Error::TooManyLayers { image: image.clone(), count, max: MAX_LOWER_LAYERS });
+    }
+    Ok(layers.clone())
+}
+
+fn parts(layout: &Layout, id: &str, layers: &[Digest]) -> OverlayParts {
+    let folder = layout.snapshot(id);
+    OverlayParts { lower: lower(layout, layers), upper: folder.join("upper"), work: folder.join("work") }
+}
+
+/// The trees of layers, the topmost first. The kernel refuses one tree twice, and a layer's lower copy shows nothing that
+/// its upper one does not, so only the upper one is used.
+fn lower(layout: &Layout, layers: &[Digest]) -> Vec<PathBuf> {
+    let mut seen = BTreeSet::new();
+    let distinct = layers.iter().rev().filter(|layer| seen.insert(*layer));
+    let lower: Vec<PathBuf> = distinct.map(|layer| layout.layer_tree(layer)).collect();
+    if lower.is_empty() { vec![layout.empty()] } else { lower }
+}
+
+fn make_folders(folder: &Path) -> Result<()> {
+    let make = |path: &Path, mode: u32| {
+        fs::DirBuilder::new().mode(mode).create(path).map_err(Error::io("make folder", path))
+    };
+    make(folder, 0o700)?;
+    make(&folder.join("work"), 0o700)?;
+    let upper = folder.join("upper");
+    make(&upper, 0o755)?;
+    // The container sees this mode on its `/`, whatever the umask of the engine.
+    fs::set_permissions(&upper, fs::Permissions::from_mode(0o755)).map_err(Error::io("set mode of", &upper))
+}
+
+/// Containers' IDs are hexadecimal; nothing else that could not be one plain file name is let through.
+fn check_name(id: &str) -> Result<()> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if id.is_empty() || id.len() > 128 || !id.bytes().all(is_plain) {
+        return Err(Error::SnapshotName(id.into()));
+    }
+    Ok(())
+}
+
+fn measure(
+    folder: &Path,
+    folders: &mut Vec<PathBuf>,
+    linked: &mut HashSet<(u64, u64)>,
+    usage: &mut Usage,
+) -> Result<()> {
+    // A container that runs may remove what was just listed.
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("read folder", folder))?,
+    };
+    for entry in entries.flatten() {
+        let Ok(metadata) = entry.metadata() else { continue };
+        usage.inodes += 1;
+        if metadata.is_dir() {
+            folders.push(entry.path());
+        } else if metadata.nlink() == 1 || linked.insert((metadata.dev(), metadata.ino())) {
+            usage.size += if metadata.is_file() { metadata.len() } else { 0 };
+        }
+    }
+    Ok(())
+}
