@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn pax_records_overrule_by_keyword() {
         let mut extensions = Extensions::default();
-        extensions.apply(b"12 path=a=b\n20 mtime=-1.2500000\n23 SCHILY.xattr.user.a=\0\n9 uid=70\n").unwrap();
+        extensions.apply(b"12 path=a=b\n20 mtime=-1.2500000\n25 SCHILY.xattr.user.a=\0\n9 uid=70\n").unwrap();
         assert_eq!(extensions.path.as_deref(), Some(&b"a=b"[..]));
         assert_eq!(extensions.mtime, Some(Time { seconds: -2, nanoseconds: 750_000_000 }));
         assert_eq!(extensions.xattrs, [(b"user.a".to_vec(), vec![0])]);

@@ -9,25 +9,25 @@ use image::{ImageStore, Loaded, Users};
 use oci::{Digest, Platform};
 
 /// A folder that goes with the test.
-pub struct Scratch {
+pub(crate) struct Scratch {
     folder: tempfile::TempDir,
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("image")
     }
 
     /// Opens the store. One that was just dropped may have its background work still to end.
-    pub fn open(&self) -> ImageStore {
+    pub(crate) fn open(&self) -> ImageStore {
         for _ in 0..200 {
             match ImageStore::open(&self.root()) {
                 Err(image::Error::Records(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
@@ -37,12 +37,12 @@ impl Scratch {
         ImageStore::open(&self.root()).unwrap()
     }
 
-    pub fn load(&self, store: &ImageStore, archive: Archive) -> Vec<Loaded> {
+    pub(crate) fn load(&self, store: &ImageStore, archive: Archive) -> Vec<Loaded> {
         store.load(&archive.build()[..], &Platform::host()).unwrap()
     }
 
     /// Everything in blobs, layers, snapshots and ingest.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
         for folder in ["blobs/sha256", "blobs/sha512", "layers", "snapshots", "ingest"] {
             for entry in std::fs::read_dir(self.root().join(folder)).unwrap() {
@@ -53,12 +53,12 @@ impl Scratch {
     }
 }
 
-pub fn no_users(_: &Digest) -> Users {
+pub(crate) fn no_users(_: &Digest) -> Users {
     Users::default()
 }
 
 /// An image in the making.
-pub struct Archive {
+pub(crate) struct Archive {
     name: String,
     created: String,
     labels: BTreeMap<String, String>,
@@ -67,7 +67,7 @@ pub struct Archive {
 
 impl Archive {
     /// An image with this name and one empty layer.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.into(),
             created: "2024-01-01T00:00:00Z".into(),
@@ -77,23 +77,23 @@ impl Archive {
     }
 
     /// Begins a further layer.
-    pub fn layer(mut self) -> Self {
+    pub(crate) fn layer(mut self) -> Self {
         self.layers.push(tar::Builder::new(Vec::new()));
         self
     }
 
-    pub fn created(mut self, time: &str) -> Self {
+    pub(crate) fn created(mut self, time: &str) -> Self {
         self.created = time.into();
         self
     }
 
-    pub fn label(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(name.into(), value.into());
         self
     }
 
     /// A file in the current layer.
-    pub fn file(mut self, path: &str, content: &[u8]) -> Self {
+    pub(crate) fn file(mut self, path: &str, content: &[u8]) -> Self {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
@@ -102,20 +102,25 @@ impl Archive {
     }
 
     /// The archive of `docker save`.
-    pub fn build(self) -> Vec<u8> {
+    pub(crate) fn build(self) -> Vec<u8> {
         let layers: Vec<Vec<u8>> = self.layers.into_iter().map(|layer| layer.into_inner().unwrap()).collect();
         save(&self.name, &self.created, &self.labels, &layers)
     }
 }
 
 /// The archive of `docker save` with these layers.
-pub fn save(name: &str, created: &str, labels: &BTreeMap<String, String>, layers: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn save(
+    name: &str,
+    created: &str,
+    labels: &BTreeMap<String, String>,
+    layers: &[Vec<u8>],
+) -> Vec<u8> {
     let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     save_with(name, created, labels, layers, &diff_ids)
 }
 
 /// The same, claiming these diffIDs.
-pub fn save_with(
+pub(crate) fn save_with(
     name: &str,
     created: &str,
     labels: &BTreeMap<String, String>,
@@ -139,7 +144,7 @@ pub fn save_with(
 }
 
 /// A tar with these files.
-pub fn pack(files: &[(String, &[u8])]) -> Vec<u8> {
+pub(crate) fn pack(files: &[(String, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
