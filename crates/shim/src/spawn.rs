@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -49,6 +51,19 @@ pub enum SpawnError {
         /// Why not.
         source: io::Error,
     },
+}
+
+/// The argument of `corten shim` before the path of a control group that is to be cleaned up.
+pub const CLEAN_UP: &str = "--clean-up";
+
+/// Why the control group of a supervisor that is gone could not be cleaned up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot clean up control group {cgroup}: {reason}")]
+pub struct CleanUpError {
+    /// Which.
+    pub cgroup: PathBuf,
+    /// Why not.
+    pub reason: String,
 }
 
 /// Starts supervisors.
@@ -102,6 +117,23 @@ impl Launcher {
         })
         .map_err(failed)?;
         Client::adopt(ours, pid).map_err(failed)
+    }
+
+    /// Kills what runs in a control group and removes the group, in place of a supervisor that is gone. Blocks until done.
+    ///
+    /// # Errors
+    /// No process can be made, or it could not do it; it says why.
+    pub fn clean_up(&self, cgroup: &Path) -> Result<(), CleanUpError> {
+        let failed = |reason: String| CleanUpError { cgroup: cgroup.into(), reason };
+        let path = self.path.to_str().expect("the path is ASCII");
+        let mut command = std::process::Command::new(path);
+        let output =
+            command.arg0("corten").args(["shim", CLEAN_UP]).arg(cgroup).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| failed(error.to_string()))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+        }
     }
 }
 

@@ -1,0 +1,269 @@
+//! Starting a supervisor, and finding one again after the engine was restarted.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use network::{EndpointInfo, EndpointRequest, Sandbox};
+use shim::client::{Client, Events, PendingReply, RequestError};
+use shim::{Config, ExitRecord, Reply, RequestBody, StdinMode, User};
+use tokio::task::spawn_blocking;
+
+use super::command::AttachSlot;
+use super::published::Run;
+use crate::config::ContainerFiles;
+use crate::create::security;
+use crate::error::Error;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::spec::{self, AtStart};
+use crate::{files, logging};
+
+/// How long a client that said it will attach may take to hand its connection over.
+const ATTACH_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Starts the container's program under a new supervisor. On failure nothing of it is left.
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    name: &str,
+    slots: Vec<AttachSlot>,
+) -> Result<Run, Error> {
+    let files = ContainerFiles::new(&shared.config, &settings.id);
+    let prepared = {
+        let (shared, settings, name, files) =
+            (shared.clone(), settings.clone(), name.to_owned(), files.clone());
+        let joined = shared.joined_namespaces(&settings)?;
+        spawn_blocking(move || prepare(&shared, &settings, &name, &files, joined))
+    };
+    let prepared = prepared.await.expect("preparing a start does not panic")?;
+    let endpoint = prepared.endpoint.clone();
+    match launch(shared, settings, prepared, slots).await {
+        Ok(run) => Ok(run),
+        Err(error) => {
+            if let Some(endpoint) = &endpoint {
+                shared.networks.release(endpoint);
+            }
+            remove_run_dir(&shared.config.shim_dir(&settings.id));
+            Err(error)
+        }
+    }
+}
+
+/// What a supervisor is started with.
+struct Prepared {
+    config: Config,
+    sandbox: Option<std::os::fd::OwnedFd>,
+    endpoint: Option<Arc<EndpointInfo>>,
+}
+
+/// The blocking part: network, files, configuration.
+fn prepare(
+    shared: &Shared,
+    settings: &Settings,
+    name: &str,
+    files: &ContainerFiles,
+    at_start: spec::Joined,
+) -> Result<Prepared, Error> {
+    let at_start = AtStart { joined: at_start, volumes: shared.volumes.prepare(settings)? };
+    crate::mounts::make_missing_sources(&settings.mounts)?;
+    let sandbox = connect(shared, settings, name)?;
+    let endpoint = sandbox.as_ref().map(|sandbox| Arc::new(sandbox.endpoint.clone()));
+    let build = || -> Result<Config, Error> {
+        files::write(files, settings, endpoint.as_deref())?;
+        files::write_endpoint(files, endpoint.as_deref())?;
+        let run_dir = shared.config.shim_dir(&settings.id);
+        make_run_dir(&run_dir)?;
+        forget(&files.exit_record())?;
+        config(shared, settings, name, files, run_dir, &at_start)
+    };
+    match build() {
+        Ok(config) => Ok(Prepared { config, sandbox: sandbox.map(|sandbox| sandbox.netns), endpoint }),
+        Err(error) => {
+            if let Some(endpoint) = &endpoint {
+                shared.networks.release(endpoint);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A new network namespace on the container's network; none for those that use another one.
+fn connect(shared: &Shared, settings: &Settings, name: &str) -> Result<Option<Sandbox>, Error> {
+    let mode = settings.host_config.network_mode.as_str();
+    if mode == "host" || mode.starts_with("container:") {
+        return Ok(None);
+    }
+    let asked = settings.networks.get(mode).cloned().unwrap_or_default();
+    let request = EndpointRequest {
+        container_id: settings.id.clone(),
+        container_name: name.to_owned(),
+        network: mode.to_owned(),
+        ports: crate::ports::bindings(&settings.config, &settings.host_config)?,
+        ..crate::ports::addresses(&asked, &settings.config)?
+    };
+    Ok(Some(shared.networks.connect(request)?))
+}
+
+fn config(
+    shared: &Shared,
+    settings: &Settings,
+    name: &str,
+    files: &ContainerFiles,
+    run_dir: PathBuf,
+    at_start: &AtStart,
+) -> Result<Config, Error> {
+    let overlay = shared.images.open_snapshot(&settings.id)?;
+    let host = &settings.host_config;
+    Ok(Config {
+        id: settings.id.clone(),
+        spec: spec::build(&shared.config, settings, files, at_start)?,
+        rootfs: shim::Rootfs::Overlay(shim::OverlayRootfs {
+            lower: overlay.lower,
+            upper: overlay.upper,
+            work: overlay.work,
+        }),
+        user: Some(user(settings)),
+        seccomp: security(host)?.seccomp,
+        seccomp_cache: shared.config.seccomp_cache(),
+        stdin: stdin_mode(settings),
+        log: logging::log(settings, name, files)?,
+        run_dir,
+        exit_path: files.exit_record(),
+        init: (host.init == Some(true)).then(|| shared.init_program()).transpose()?,
+    })
+}
+
+fn user(settings: &Settings) -> User {
+    User {
+        user: settings.config.user.clone(),
+        additional_groups: settings.host_config.group_add.clone().unwrap_or_default(),
+    }
+}
+
+fn stdin_mode(settings: &Settings) -> StdinMode {
+    match (settings.config.open_stdin, settings.config.stdin_once) {
+        (false, _) => StdinMode::Closed,
+        (true, false) => StdinMode::Open,
+        (true, true) => StdinMode::OpenOnce,
+    }
+}
+
+/// Everything is sent at once, so that a start costs one round trip to the supervisor.
+async fn launch(
+    shared: &Shared,
+    settings: &Settings,
+    prepared: Prepared,
+    slots: Vec<AttachSlot>,
+) -> Result<Run, Error> {
+    let id = settings.id.as_str();
+    let lost = |reason: String| Error::SupervisorLost { action: "start", id: id.to_owned(), reason };
+    let run_dir = shared.config.shim_dir(id);
+    let (client, events) = shared.launcher.spawn(&run_dir, id).map_err(|error| lost(chain(&error)))?;
+    let mut requests = vec![(
+        RequestBody::Create(Box::new(prepared.config)),
+        prepared.sandbox.into_iter().collect::<Vec<_>>(),
+    )];
+    for slot in slots {
+        // A client that went away before the start does not keep it from happening.
+        if let Ok(Ok(socket)) = tokio::time::timeout(ATTACH_WAIT, slot.socket).await {
+            requests.push((RequestBody::Attach(slot.attach), vec![socket]));
+        }
+    }
+    requests.push((RequestBody::Start, Vec::new()));
+    let replies = client.send(requests);
+    let (pid, started_at) = started(replies).await.map_err(|error| match error {
+        RequestError::Failed(failure) => Error::Start { failure },
+        other => lost(chain(&other)),
+    })?;
+    Ok(Run { client: Arc::new(client), events, pid, started_at, endpoint: prepared.endpoint })
+}
+
+/// The first refusal counts: what follows a failed creation fails for that reason.
+async fn started(replies: Vec<PendingReply>) -> Result<(i32, i64), RequestError> {
+    let mut outcome = Err(RequestError::Disconnected);
+    for reply in replies {
+        outcome = match reply.await? {
+            Reply::Started { pid, started_at } => Ok((pid, started_at)),
+            _ => Err(RequestError::Disconnected),
+        };
+    }
+    outcome
+}
+
+/// What became of a container while no engine watched it.
+pub(crate) enum Found {
+    /// It runs or is paused under a supervisor that lives.
+    Live { client: Client, events: Events, state: shim::State },
+    /// It ended, and its supervisor left this record.
+    Ended(ExitRecord),
+    /// Its supervisor is gone without a record.
+    Lost,
+    /// Nothing was started.
+    Nothing,
+}
+
+/// Looks for the supervisor of a container at the engine's start.
+pub(crate) async fn find(run_dir: &Path, exit_record: &Path) -> Found {
+    if let Ok((client, events)) = Client::connect(run_dir).await {
+        match client.request(RequestBody::State, Vec::new()).await {
+            Ok(Reply::State(state)) if state.status == shim::Status::Created => {
+                // The engine ended between creation and start: nobody was told that it runs.
+                let _ = client.request(RequestBody::Delete, Vec::new()).await;
+                return Found::Nothing;
+            }
+            Ok(Reply::State(shim::State { exit: Some(record), .. })) => return Found::Ended(record),
+            Ok(Reply::State(state)) => return Found::Live { client, events, state },
+            _ => {}
+        }
+    }
+    match read_exit_record(exit_record) {
+        Some(record) => Found::Ended(record),
+        None if run_dir.exists() => Found::Lost,
+        None => Found::Nothing,
+    }
+}
+
+/// The exit record of a container, where its supervisor left one.
+pub(crate) fn read_exit_record(path: &Path) -> Option<ExitRecord> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+pub(crate) fn remove_run_dir(run_dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(run_dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %run_dir.display(), %error, "cannot remove folder");
+    }
+}
+
+fn make_run_dir(run_dir: &Path) -> Result<(), Error> {
+    remove_run_dir(run_dir);
+    fs::DirBuilder::new().mode(0o700).create(run_dir).map_err(Error::file("make folder", run_dir))?;
+    let mode = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(run_dir, mode).map_err(Error::file("set the mode of", run_dir))
+}
+
+/// An exit record of an earlier run must not be taken for one of this run.
+fn forget(exit_record: &Path) -> Result<(), Error> {
+    match fs::remove_file(exit_record) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", exit_record)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

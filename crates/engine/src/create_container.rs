@@ -1,0 +1,153 @@
+//! Making a container: snapshot and folder first, record last.
+
+use std::sync::Arc;
+
+use api::StringMap;
+use api::container::{CreateOptions, CreateRequest, CreateResponse};
+use oci::Platform;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+use crate::container::{Container, Published, Task};
+use crate::create::{self, Ingredients};
+use crate::engine::{Engine, invalid_name};
+use crate::error::Error;
+use crate::events::Kind;
+use crate::settings::{ContainerRecord, Settings};
+use crate::shared::{Shared, remove_dir};
+use crate::state::State;
+use crate::{files, names, random};
+
+/// Commands that may wait for a container's task.
+const QUEUE: usize = 16;
+
+impl Engine {
+    /// Creates a container.
+    ///
+    /// # Errors
+    ///
+    /// The image is missing, the name is taken, or the request cannot be carried out; nothing is left of it then.
+    pub async fn create(
+        &self,
+        options: &CreateOptions,
+        request: CreateRequest,
+    ) -> Result<CreateResponse, Error> {
+        let id = random::new_id();
+        let name = self.take_name(&options.name, &id)?;
+        let (shared, platform, asked) = (Arc::clone(&self.shared), options.platform.clone(), name.clone());
+        let made = {
+            let id = id.clone();
+            spawn_blocking(move || make(&shared, id, &asked, &platform, request)).await
+        };
+        let settings = match made.expect("making a container does not panic") {
+            Ok(settings) => Arc::new(settings),
+            Err(error) => {
+                self.shared.index().release_name(&name, &id);
+                return Err(error);
+            }
+        };
+        let (container, task) =
+            container(&self.shared, Arc::clone(&settings), name.clone(), State::created());
+        self.shared.index().insert(&id, Arc::new(container));
+        // Ends with the container, or with the engine, whose end drops the commands' sender.
+        tokio::spawn(task.serve());
+        let mut attributes: StringMap = settings.config.labels.clone().unwrap_or_default();
+        attributes.insert("image".to_owned(), settings.config.image.clone());
+        attributes.insert("name".to_owned(), name);
+        self.shared.events.publish(Kind::Container, "create", &id, attributes);
+        Ok(CreateResponse { id, warnings: Vec::new() })
+    }
+
+    fn take_name(&self, asked: &str, id: &str) -> Result<String, Error> {
+        let asked = asked.strip_prefix('/').unwrap_or(asked);
+        if asked.is_empty() {
+            let mut index = self.shared.index();
+            let name = names::draw(|name| index.owner_of(name).is_none());
+            index.reserve_name(&name, id);
+            return Ok(name);
+        }
+        if !names::is_valid(asked) {
+            return Err(Error::invalid(invalid_name(asked)));
+        }
+        self.reserve_name(asked, id)?;
+        Ok(asked.to_owned())
+    }
+}
+
+/// A container in memory, and the task that owns it.
+pub(crate) fn container(
+    shared: &Arc<Shared>,
+    settings: Arc<Settings>,
+    name: String,
+    state: State,
+) -> (Container, Task) {
+    let published = Published { name, state, endpoint: None, health: None, removed: false, live: None };
+    let (publisher, receiver) = watch::channel(Arc::new(published));
+    let (sender, commands) = mpsc::channel(QUEUE);
+    let task = Task::new(Arc::clone(shared), Arc::clone(&settings), commands, publisher);
+    (Container::new(settings, receiver, sender), task)
+}
+
+/// The blocking part.
+fn make(
+    shared: &Shared,
+    id: String,
+    name: &str,
+    platform: &str,
+    mut request: CreateRequest,
+) -> Result<Settings, Error> {
+    let image = match platform {
+        "" => shared.images.resolve(&request.config.image)?,
+        text => {
+            let platform = text.parse::<Platform>().map_err(|error| Error::invalid(error.to_string()))?;
+            shared.images.resolve_for(&request.config.image, &platform)?
+        }
+    };
+    resolve_joined(shared, &mut request)?;
+    let settings = create::settings(Ingredients {
+        engine: &shared.config,
+        id,
+        request,
+        image_id: image.id.to_string(),
+        image: &image.config,
+    })?;
+    match make_files(shared, &settings, name, &image.id) {
+        Ok(()) => Ok(settings),
+        Err(error) => {
+            discard(shared, &settings);
+            Err(error)
+        }
+    }
+}
+
+/// Another container is remembered by its ID: its name may change.
+fn resolve_joined(shared: &Shared, request: &mut CreateRequest) -> Result<(), Error> {
+    let Some(host_config) = &mut request.host_config else { return Ok(()) };
+    for mode in [&mut host_config.network_mode, &mut host_config.pid_mode, &mut host_config.ipc_mode] {
+        if let Some(reference) = mode.strip_prefix("container:").filter(|reference| !reference.is_empty()) {
+            *mode = format!("container:{}", shared.find(reference)?.id());
+        }
+    }
+    Ok(())
+}
+
+fn make_files(shared: &Shared, settings: &Settings, name: &str, image: &oci::Digest) -> Result<(), Error> {
+    files::make_dir(&shared.files(&settings.id))?;
+    shared.images.prepare(&settings.id, image)?;
+    shared.store.transaction(|transaction| {
+        transaction.put(&settings.id, &State::created())?;
+        let record = ContainerRecord { name: name.to_owned(), settings: settings.clone() };
+        transaction.put(&settings.id, &record)?;
+        Ok(())
+    })
+}
+
+/// Removes what was made for a container whose creation failed.
+fn discard(shared: &Shared, settings: &Settings) {
+    let removed = shared.images.remove_snapshot(&settings.id).map_err(Error::from);
+    for result in [removed, remove_dir(shared.files(&settings.id).dir())] {
+        if let Err(error) = result {
+            tracing::warn!(container = %settings.id, %error, "cannot remove what is left of a failed creation");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The files that the engine writes for a container: host name, hosts, name servers.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use network::EndpointInfo;
+use network::files::{self, DnsOptions, Reach};
+
+use crate::config::ContainerFiles;
+use crate::error::Error;
+use crate::settings::Settings;
+
+/// Makes the folder of a new container.
+pub(crate) fn make_dir(files: &ContainerFiles) -> Result<(), Error> {
+    fs::DirBuilder::new().mode(0o710).create(files.dir()).map_err(Error::file("make folder", files.dir()))?;
+    if let Some(folder) = files.local_log().parent() {
+        fs::DirBuilder::new().mode(0o700).create(folder).map_err(Error::file("make folder", folder))?;
+    }
+    Ok(())
+}
+
+/// Writes the three files for a start.
+pub(crate) fn write(
+    files: &ContainerFiles,
+    settings: &Settings,
+    endpoint: Option<&EndpointInfo>,
+) -> Result<(), Error> {
+    let config = &settings.config;
+    let hostname = if config.hostname.is_empty() { host_name() } else { config.hostname.clone() };
+    write_file(&files.hostname(), &files::hostname(&hostname))?;
+    write_file(&files.hosts(), &hosts(settings, &hostname, endpoint)?)?;
+    write_file(&files.resolv_conf(), &resolv_conf(settings, endpoint)?)
+}
+
+/// Writes down the endpoint of a run, so that the next engine knows which address is taken.
+pub(crate) fn write_endpoint(files: &ContainerFiles, endpoint: Option<&EndpointInfo>) -> Result<(), Error> {
+    match endpoint {
+        Some(endpoint) => {
+            let text = serde_json::to_string(endpoint).expect("an endpoint has string keys only");
+            write_file(&files.endpoint(), &text)
+        }
+        None => match fs::remove_file(files.endpoint()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::file("remove", files.endpoint())(error))
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+/// With the host's network namespace the host's own names hold.
+fn hosts(settings: &Settings, hostname: &str, endpoint: Option<&EndpointInfo>) -> Result<String, Error> {
+    let extra = extra_hosts(settings, endpoint)?;
+    if settings.host_config.network_mode == "host"
+        && let Ok(mut own) = fs::read_to_string("/etc/hosts")
+    {
+        own.extend(extra.iter().map(|(name, address)| format!("{address}\t{name}\n")));
+        return Ok(own);
+    }
+    let addresses: Vec<IpAddr> = endpoint
+        .into_iter()
+        .flat_map(|endpoint| [endpoint.ipv4.map(IpAddr::from), endpoint.ipv6.map(IpAddr::from)])
+        .flatten()
+        .collect();
+    Ok(files::hosts(hostname, &settings.config.domainname, &addresses, &extra))
+}
+
+fn extra_hosts(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<Vec<(String, String)>, Error> {
+    let gateway = endpoint.and_then(|endpoint| endpoint.gateway);
+    let entry = |entry: &String| {
+        let bad = || Error::invalid(format!("bad format for add-host: \"{entry}\""));
+        let (name, address) = entry.split_once([':', '=']).ok_or_else(bad)?;
+        let address = match (address, gateway) {
+            ("host-gateway", Some(gateway)) => gateway.to_string(),
+            ("host-gateway", None) => "127.0.0.1".to_owned(),
+            (address, _) => address.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        };
+        Ok((name.to_owned(), address))
+    };
+    settings.host_config.extra_hosts.iter().flatten().map(entry).collect()
+}
+
+fn resolv_conf(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<String, Error> {
+    let host_config = &settings.host_config;
+    let server = |text: &String| {
+        text.parse::<IpAddr>().map_err(|_| Error::invalid(format!("bad nameserver address: {text}")))
+    };
+    let dns = DnsOptions {
+        nameservers: host_config.dns.iter().flatten().map(server).collect::<Result<_, _>>()?,
+        search: host_config.dns_search.clone().unwrap_or_default(),
+        options: host_config.dns_options.clone().unwrap_or_default(),
+    };
+    let reach = match host_config.network_mode.as_str() {
+        "host" => Reach::Host,
+        _ => Reach::Network { ipv6: endpoint.is_some_and(|endpoint| endpoint.ipv6.is_some()) },
+    };
+    // A host without the file has no name servers to offer.
+    let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    Ok(files::resolv_conf(&own, &dns, reach))
+}
+
+/// Written in place: a running container has the file itself mounted. The mode does not depend on the umask.
+fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    let open = || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
+    let write = || {
+        let mut file = open()?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())
+    };
+    write().map_err(Error::file("write", path))
+}

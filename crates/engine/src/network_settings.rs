@@ -1,0 +1,97 @@
+//! A container's networks as the API shows them.
+
+use std::collections::BTreeMap;
+
+use api::container::{Port, PortBinding, PortMap};
+use api::network::{EndpointSettings, NetworkSettings};
+use network::EndpointInfo;
+
+use crate::container::Published;
+use crate::ports::parse_port;
+use crate::settings::Settings;
+
+/// The `NetworkSettings` of `inspect`.
+pub(crate) fn settings(settings: &Settings, published: &Published) -> NetworkSettings {
+    let endpoint = published.endpoint.as_deref();
+    let mut shown = NetworkSettings {
+        ports: Some(port_map(settings, published)),
+        networks: Some(networks(settings, published)),
+        ..NetworkSettings::default()
+    };
+    if let Some(endpoint) = endpoint {
+        // The first fields are those of the default bridge, from the time when there was no other network.
+        if endpoint.network_name == "bridge" {
+            shown.endpoint_id = endpoint.endpoint_id.clone();
+            shown.gateway = text(endpoint.gateway);
+            shown.ip_address = text(endpoint.ipv4);
+            shown.ip_prefix_len = i64::from(endpoint.ipv4_prefix);
+            shown.mac_address = text(endpoint.mac);
+        }
+        shown.sandbox_id = endpoint.endpoint_id.clone();
+    }
+    shown
+}
+
+/// Endpoints by network name: what was asked for, and while it runs what it got.
+pub(crate) fn networks(settings: &Settings, published: &Published) -> BTreeMap<String, EndpointSettings> {
+    let mut networks = settings.networks.clone();
+    if let Some(endpoint) = published.endpoint.as_deref() {
+        fill(networks.entry(endpoint.network_name.clone()).or_default(), endpoint);
+    }
+    networks
+}
+
+fn fill(shown: &mut EndpointSettings, endpoint: &EndpointInfo) {
+    shown.network_id = endpoint.network_id.clone();
+    shown.endpoint_id = endpoint.endpoint_id.clone();
+    shown.gateway = text(endpoint.gateway);
+    shown.ip_address = text(endpoint.ipv4);
+    shown.ip_prefix_len = i64::from(endpoint.ipv4_prefix);
+    shown.ipv6_gateway = text(endpoint.ipv6_gateway);
+    shown.global_ipv6_address = text(endpoint.ipv6);
+    shown.global_ipv6_prefix_len = i64::from(endpoint.ipv6_prefix);
+    shown.mac_address = text(endpoint.mac);
+}
+
+/// Exposed ports, with their bindings where they are published.
+fn port_map(settings: &Settings, published: &Published) -> PortMap {
+    let mut map = PortMap::new();
+    if !published.state.status.is_live() {
+        return map;
+    }
+    for port in settings.config.exposed_ports.iter().flatten().map(|(port, _)| port) {
+        if let Ok((number, protocol)) = parse_port(port) {
+            map.insert(format!("{number}/{protocol}"), None);
+        }
+    }
+    for port in published.endpoint.iter().flat_map(|endpoint| &endpoint.ports) {
+        let key = format!("{}/{}", port.container_port, port.protocol);
+        let binding =
+            PortBinding { host_ip: port.host_ip.to_string(), host_port: port.host_port.to_string() };
+        map.entry(key).or_default().get_or_insert_default().push(binding);
+    }
+    map
+}
+
+/// The ports of `ps`.
+pub(crate) fn ports(settings: &Settings, published: &Published) -> Vec<Port> {
+    let mut ports = Vec::new();
+    for (key, bindings) in port_map(settings, published) {
+        let Ok((private_port, protocol)) = parse_port(&key) else { continue };
+        let port = Port { private_port, protocol: protocol.to_string(), ..Port::default() };
+        match bindings {
+            None => ports.push(port),
+            Some(bindings) => ports.extend(bindings.into_iter().map(|binding| Port {
+                ip: binding.host_ip,
+                public_port: binding.host_port.parse().unwrap_or_default(),
+                ..port.clone()
+            })),
+        }
+    }
+    ports.sort();
+    ports
+}
+
+fn text(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}

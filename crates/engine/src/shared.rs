@@ -1,0 +1,156 @@
+//! What all containers of an engine share.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use image::ImageStore;
+use network::Networks;
+use shim::spawn::Launcher;
+use store::Store;
+
+use crate::config::{Config, ContainerFiles};
+use crate::container::Container;
+use crate::error::Error;
+use crate::events::Events;
+use crate::exec::Execs;
+use crate::index::{Index, Miss};
+use crate::settings::{ContainerRecord, Settings};
+use crate::spec::{self, Joined};
+use crate::state::State;
+use crate::volumes::Volumes;
+
+/// The engine's parts, each of which guards itself.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) images: Arc<ImageStore>,
+    pub(crate) networks: Arc<Networks>,
+    pub(crate) volumes: Volumes,
+    pub(crate) events: Events,
+    pub(crate) launcher: Arc<Launcher>,
+    pub(crate) execs: Execs,
+    index: Mutex<Index<Container>>,
+    init_program: OnceLock<PathBuf>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Config,
+        store: Store,
+        images: Arc<ImageStore>,
+        networks: Arc<Networks>,
+        launcher: Launcher,
+    ) -> Self {
+        Self {
+            volumes: Volumes::new(config.volumes_dir()),
+            config,
+            store,
+            images,
+            networks,
+            events: Events::default(),
+            launcher: Arc::new(launcher),
+            execs: Execs::default(),
+            index: Mutex::default(),
+            init_program: OnceLock::new(),
+        }
+    }
+
+    /// The index of containers. Held for look-ups only, never across anything that waits.
+    pub(crate) fn index(&self) -> MutexGuard<'_, Index<Container>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The container with this ID, name or prefix.
+    pub(crate) fn find(&self, reference: &str) -> Result<Arc<Container>, Error> {
+        self.index().resolve(reference).map_err(|miss| match miss {
+            Miss::NotFound => Error::ContainerNotFound { reference: reference.to_owned() },
+            Miss::Ambiguous => Error::AmbiguousPrefix { prefix: reference.to_owned() },
+        })
+    }
+
+    pub(crate) fn files(&self, id: &str) -> ContainerFiles {
+        ContainerFiles::new(&self.config, id)
+    }
+
+    /// Takes a removed container out of memory.
+    pub(crate) fn forget(&self, id: &str) {
+        self.index().remove(id);
+        self.execs.forget(id);
+    }
+
+    /// Removes what a container has on disk, its record last.
+    pub(crate) fn remove_files(&self, settings: &Settings, volumes: bool) -> Result<(), Error> {
+        self.images.remove_snapshot(&settings.id)?;
+        if volumes {
+            self.volumes.remove_anonymous(settings)?;
+        }
+        remove_dir(self.files(&settings.id).dir())?;
+        self.store.transaction(|transaction| {
+            transaction.remove::<State>(&settings.id)?;
+            transaction.remove::<ContainerRecord>(&settings.id)?;
+            Ok(())
+        })
+    }
+
+    /// Kills and removes what a supervisor that was killed left behind: processes and control groups.
+    pub(crate) async fn clean_up_after_supervisor(&self, settings: &Settings) {
+        self.clean_up_cgroup(&settings.id, spec::cgroup_path(&self.config, settings)).await;
+    }
+
+    pub(crate) async fn clean_up_cgroup(&self, id: &str, cgroup: PathBuf) {
+        let launcher = Arc::clone(&self.launcher);
+        let cleaned = tokio::task::spawn_blocking(move || launcher.clean_up(&cgroup)).await;
+        if let Err(error) = cleaned.expect("cleaning up does not panic") {
+            tracing::error!(container = %id, %error, "cannot clean up after the supervisor");
+        }
+    }
+
+    /// The namespaces of other containers that a container joins.
+    pub(crate) fn joined_namespaces(&self, settings: &Settings) -> Result<Joined, Error> {
+        let host = &settings.host_config;
+        Ok(Joined {
+            network: self.joined(&host.network_mode, "network")?,
+            pid: self.joined(&host.pid_mode, "PID")?,
+            ipc: self.joined(&host.ipc_mode, "IPC")?,
+        })
+    }
+
+    fn joined(&self, mode: &str, kind: &str) -> Result<Option<PathBuf>, Error> {
+        let Some(reference) = mode.strip_prefix("container:") else { return Ok(None) };
+        let container = self.find(reference)?;
+        let id = container.id();
+        if kind == "IPC" && container.settings.host_config.ipc_mode != "shareable" {
+            return Err(Error::invalid(format!(
+                "cannot join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
+                 container)"
+            )));
+        }
+        let live = container.live().map_err(|_| {
+            Error::conflict(format!("cannot join {kind} namespace of a non running container: {id}"))
+        })?;
+        Ok(Some(PathBuf::from(format!("/proc/{}", live.pid))))
+    }
+
+    /// A copy of this program on disk, to be bound into containers that run an init. Made at the first use.
+    pub(crate) fn init_program(&self) -> Result<PathBuf, Error> {
+        if let Some(path) = self.init_program.get() {
+            return Ok(path.clone());
+        }
+        let path = self.config.run.join("docker-init");
+        let partial = self.config.run.join("docker-init.partial");
+        fs::copy("/proc/self/exe", &partial).map_err(Error::file("write", &partial))?;
+        fs::rename(&partial, &path).map_err(Error::file("write", &path))?;
+        Ok(self.init_program.get_or_init(|| path).clone())
+    }
+}
+
+/// Removes a folder and everything in it, where there is one.
+pub(crate) fn remove_dir(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
