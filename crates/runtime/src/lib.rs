@@ -21,6 +21,7 @@ pub mod hooks;
 mod plan;
 mod process;
 mod setup;
+pub mod supervisor;
 
 pub use container::{CreateOptions, Created, GateKind, Keyring, SeccompSource, Stdio, create};
 pub use error::Error;

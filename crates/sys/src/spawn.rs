@@ -5,7 +5,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A program to start in a session of its own, with nothing open but what is named here.
 #[derive(Debug)]
@@ -50,6 +50,24 @@ pub fn spawn(program: &Program<'_>) -> io::Result<i32> {
         )
     })?;
     Ok(pid)
+}
+
+/// Takes a descriptor that this process was started with, by its number, which is closed in favour of a new one.
+///
+/// To be called once for a number, before anything else is opened.
+///
+/// # Errors
+/// `EBADF` where it is not open.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers only, and reports a number that is not open.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, number + 1) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call takes an integer; that nobody owns `number` is what the caller sees to.
+    unsafe { libc::close(number) };
+    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Copies of the descriptors whose numbers are above all targets, so that no `dup2` closes the source of a later one.
