@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod checks;
 mod packages;
 mod tests;
@@ -22,12 +23,19 @@ enum Task {
     Test(tests::Options),
     /// The whole check: format, lints, licences, tests
     Ci,
+    /// Figures of Corten beside Debian's dockerd and the bare kernel
+    Bench(bench::Options),
+    /// What `bench` runs to measure the kernel alone
+    #[command(hide = true)]
+    Floor(bench::FloorOptions),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(options) => tests::run(&options).map(report),
         Task::Ci => checks::run_all().map(report),
+        Task::Bench(options) => bench::run(options).map(|()| ExitCode::SUCCESS),
+        Task::Floor(options) => bench::run_floor(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
