@@ -20,6 +20,7 @@ pub mod gate;
 pub mod hooks;
 mod plan;
 mod process;
+pub mod seccomp;
 mod setup;
 pub mod supervisor;
 

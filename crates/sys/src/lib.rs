@@ -15,6 +15,7 @@ pub mod network;
 pub mod process;
 pub mod pty;
 pub mod root;
+pub mod seccomp;
 pub mod signalfd;
 pub mod spawn;
 
