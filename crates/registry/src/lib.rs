@@ -1,1 +1,80 @@
-//! registry
+//! The client of image registries: what the distribution specification says, as Docker uses it.
+//!
+//! [`Registry::pull`] brings an image into an [`image::ImageStore`]: it finds out how the registry is reached and what
+//! authentication it wants, chooses the manifest for a platform, and streams the layers, several at a time, through
+//! hashing and decompression into their trees. Everything from the network is bounded in size and time and verified
+//! before it is used.
+//!
+//! Credentials go to the registry they are for and to the token service it names, never after a redirect to another host.
+//! Plain HTTP is used with loopback addresses and with registries that are declared insecure, and with no others.
+//!
+//! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed.
+//!
+//! # Files
+//!
+//! `/etc/docker/certs.d/<host>/` for certificate authorities (`*.crt`) and client certificates (`*.cert` with `*.key`),
+//! and the system's bundle of certificate authorities. Nothing is written outside the image store.
+
+mod auth;
+mod blob;
+mod error;
+mod manifest;
+mod network;
+mod progress;
+mod pull;
+mod session;
+mod tls;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use auth::Credentials;
+pub use error::{ApiError, Error, ErrorKind};
+pub use progress::{Detail, Progress, ProgressSink};
+pub use pull::{PullRequest, Pulled, Status};
+
+/// How registries are reached.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Hosts (`name` or `name:port`) and networks (`10.0.0.0/8`) that may be reached without verified TLS, or without any.
+    pub insecure: Vec<String>,
+    /// Layers that are downloaded at the same time; at least 1.
+    pub parallel_downloads: usize,
+    /// How often a download is tried.
+    pub attempts: u32,
+    /// For how long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// For how long a registry may send nothing.
+    pub idle_timeout: Duration,
+    /// Before the second attempt; doubled for each further one.
+    pub backoff: Duration,
+    /// Folder with a folder for each registry that has its own certificates.
+    pub certificates: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            parallel_downloads: 3,
+            attempts: 5,
+            connect_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            backoff: Duration::from_secs(1),
+            certificates: "/etc/docker/certs.d".into(),
+        }
+    }
+}
+
+/// A client of any registry.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    config: Config,
+}
+
+impl Registry {
+    /// A client. Nothing is connected yet.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+}

@@ -96,8 +96,10 @@ fn parse_map(value: &[u8]) -> Result<Vec<Segment>, TarError> {
     Ok(pairs.iter().map(|[offset, length]| Segment { offset: *offset, length: *length }).collect())
 }
 
-/// Keyword, value and what follows.
-fn split_record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8]), TarError> {
+/// A keyword with its value, and what follows.
+type Split<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn split_record(records: &[u8]) -> Result<Split<'_>, TarError> {
     let space = records.iter().take(20).position(|byte| *byte == b' ').ok_or(TarError::Pax("no length"))?;
     let length = number(&records[..space])?.ok_or(TarError::Pax("no length"))?;
     let length = usize::try_from(length).map_err(|_| TarError::Pax("length out of range"))?;

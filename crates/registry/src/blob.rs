@@ -1,0 +1,192 @@
+//! Downloading blobs: as one stream of bytes, over as many connections as it takes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use image::Ingest;
+use image::manifest::{Descriptor, MAX_CONFIG_SIZE};
+use oci::Digest;
+use reqwest::{Response, StatusCode};
+use tokio::sync::mpsc;
+
+use crate::Config;
+use crate::error::Error;
+use crate::progress::{Meter, Progress, ProgressSink};
+use crate::session::{Request, Session, limited_body, network_error};
+
+/// Pieces that wait between the network and the unpacker, of some ten kilobytes each.
+const PIECES: usize = 32;
+
+/// A small blob as a whole; the caller verifies it.
+pub(crate) async fn fetch_config(
+    session: &Session<'_>,
+    config: &Config,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, Error> {
+    let limit = blob.size.min(MAX_CONFIG_SIZE);
+    let path = format!("blobs/{}", blob.digest);
+    let mut attempt = 1;
+    loop {
+        let fetched = async {
+            let response = session.get(&Request { path: &path, accept: &[], from: 0 }).await?;
+            limited_body(response, "image configuration", limit).await
+        };
+        match fetched.await {
+            Err(error) if error.is_transient() && attempt < config.attempts => {
+                tokio::time::sleep(config.backoff * 2u32.saturating_pow(attempt - 1)).await;
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A layer on its way.
+pub(crate) struct LayerDownload<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) config: &'a Config,
+    pub(crate) sink: &'a ProgressSink,
+    pub(crate) blob: &'a Descriptor,
+    pub(crate) diff_id: &'a Digest,
+}
+
+impl LayerDownload<'_> {
+    /// Downloads, verifies and unpacks the layer. Dropping the future ends it: the unpacker sees the end of its stream.
+    pub(crate) async fn run(&self, ingest: &Arc<Ingest>) -> Result<(), Error> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let unpacking = {
+            let ingest = Arc::clone(ingest);
+            let (blob, diff_id) = (self.blob.clone(), self.diff_id.clone());
+            let mut meter = Meter::new(self.sink, self.id(), "Extracting", blob.size);
+            tokio::task::spawn_blocking(move || {
+                let mut reader = Pieces { receiver, current: Bytes::new(), is_done: false };
+                ingest.layer(&blob, &diff_id, &mut reader, &mut |bytes| meter.add(bytes))
+            })
+        };
+        let downloaded = self.download(sender).await;
+        let unpacked = unpacking.await.map_err(|_| Error::Cancelled)?;
+        match (downloaded, unpacked) {
+            // The unpacker knows only that the stream broke.
+            (Err(error), _) => Err(error),
+            (Ok(()), Err(error)) => Err(error.into()),
+            (Ok(()), Ok(())) => {
+                (self.sink)(Progress::step(self.id(), "Pull complete"));
+                Ok(())
+            }
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.blob.digest.short()
+    }
+
+    /// Sends all bytes, going on where a broken connection stopped.
+    async fn download(&self, sender: mpsc::Sender<Piece>) -> Result<(), Error> {
+        let mut meter = Meter::new(self.sink, self.id(), "Downloading", self.blob.size);
+        let mut received = 0;
+        let mut attempt = 1;
+        loop {
+            let before = received;
+            match self.attempt(&sender, &mut received, &mut meter).await {
+                Ok(()) => break,
+                Err(error) if !error.is_transient() => return Err(error),
+                Err(error) => {
+                    // A connection that brought something earns a new count.
+                    attempt = if received > before { 1 } else { attempt + 1 };
+                    if attempt > self.config.attempts {
+                        return Err(error);
+                    }
+                    tracing::debug!(layer = self.id(), %error, "download goes on with a new connection");
+                    self.wait(self.config.backoff * 2u32.saturating_pow(attempt - 1)).await;
+                }
+            }
+        }
+        if received == self.blob.size {
+            (self.sink)(Progress::step(self.id(), "Verifying Checksum"));
+            (self.sink)(Progress::step(self.id(), "Download complete"));
+        }
+        // A receiver that is gone has an error to tell.
+        let _ = sender.send(Piece::End).await;
+        Ok(())
+    }
+
+    async fn wait(&self, delay: Duration) {
+        if delay >= Duration::from_secs(1) {
+            let seconds = delay.as_secs();
+            let plural = if seconds == 1 { "" } else { "s" };
+            (self.sink)(Progress::step(self.id(), &format!("Retrying in {seconds} second{plural}")));
+        }
+        tokio::time::sleep(delay).await;
+    }
+
+    async fn attempt(
+        &self,
+        sender: &mpsc::Sender<Piece>,
+        received: &mut u64,
+        meter: &mut Meter,
+    ) -> Result<(), Error> {
+        let path = format!("blobs/{}", self.blob.digest);
+        let mut response = self.session.get(&Request { path: &path, accept: &[], from: *received }).await?;
+        let mut skip = *received - resumed_at(&response, *received);
+        let url = response.url().to_string();
+        while let Some(mut chunk) =
+            response.chunk().await.map_err(|error| network_error("Get", &url, &error))?
+        {
+            let skipped = skip.min(chunk.len() as u64);
+            chunk.advance(skipped as usize);
+            skip -= skipped;
+            if chunk.is_empty() {
+                continue;
+            }
+            *received += chunk.len() as u64;
+            meter.add(chunk.len() as u64);
+            if sender.send(Piece::Bytes(chunk)).await.is_err() || *received > self.blob.size {
+                return Ok(()); // the unpacker has seen enough, and says why
+            }
+        }
+        if *received < self.blob.size {
+            let reason = format!("unexpected EOF after {received} of {} bytes", self.blob.size);
+            return Err(Error::Network { method: "Get", url, reason });
+        }
+        Ok(())
+    }
+}
+
+/// At which byte an answer begins: where it was asked to, or at the first one.
+fn resumed_at(response: &Response, wanted: u64) -> u64 {
+    let starts = format!("bytes {wanted}-");
+    let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
+    let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
+    if is_partial && range.is_none_or(|range| range.starts_with(&starts)) { wanted } else { 0 }
+}
+
+/// What the download sends to the unpacker.
+enum Piece {
+    Bytes(Bytes),
+    /// All of it was sent. A stream without it was cut off.
+    End,
+}
+
+/// The other side of the stream, for a thread that blocks.
+struct Pieces {
+    receiver: mpsc::Receiver<Piece>,
+    current: Bytes,
+    is_done: bool,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !self.is_done {
+            match self.receiver.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => self.current = bytes,
+                Some(Piece::End) => self.is_done = true,
+                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "download was cut off")),
+            }
+        }
+        let count = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,173 @@
+//! Why an image could not be pulled, in Docker's words.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// Why an image could not be pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry does not let us have the repository, or there is none.
+    #[error(
+        "pull access denied for {name}, repository does not exist or may require 'docker login': {cause}"
+    )]
+    Denied {
+        /// The repository's familiar name.
+        name: String,
+        /// What the registry said.
+        cause: ApiError,
+    },
+    /// The repository has no such tag or digest.
+    #[error("manifest for {reference} not found: {cause}")]
+    ManifestUnknown {
+        /// The familiar reference.
+        reference: String,
+        /// What the registry said.
+        cause: ApiError,
+    },
+    /// The registry has no such repository.
+    #[error("repository {name} not found: {cause}")]
+    NameUnknown {
+        /// The repository's familiar name.
+        name: String,
+        /// What the registry said.
+        cause: ApiError,
+    },
+    /// The registry refused with an error of its own.
+    #[error("{0}")]
+    Api(ApiError),
+    /// The registry answered with a status that means nothing here.
+    #[error("received unexpected HTTP status: {0}")]
+    Status(String),
+    /// The registry could not be reached or stopped answering.
+    #[error("{method} {url:?}: {reason}")]
+    Network {
+        /// `Get` or `Post`.
+        method: &'static str,
+        /// What was asked for.
+        url: String,
+        /// Why there is no answer.
+        reason: String,
+    },
+    /// No manifest is for the platform that was asked for.
+    #[error("no matching manifest for {0} in the manifest list entries")]
+    NoPlatform(String),
+    /// What the registry sent is too big.
+    #[error("{what} exceeds the limit of {limit} bytes")]
+    TooBig {
+        /// What was sent.
+        what: &'static str,
+        /// Bytes it may have.
+        limit: u64,
+    },
+    /// The registry wants authentication of a kind that is not supported, or names a place that must not have credentials.
+    #[error("registry authentication: {0}")]
+    Authentication(String),
+    /// The name of the registry is no host.
+    #[error("invalid registry host {0:?}")]
+    Host(String),
+    /// A file of certificates cannot be used.
+    #[error("certificates in {path}: {reason}")]
+    Certificates {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The client could not be set up.
+    #[error("set up HTTP client: {0}")]
+    Client(#[source] reqwest::Error),
+    /// Indexes that contain each other, or are nested without end.
+    #[error("manifest lists are nested more than {0} deep")]
+    Nesting(usize),
+    /// The image itself cannot be taken.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// A part of the pull was ended from outside.
+    #[error("pull was cancelled")]
+    Cancelled,
+}
+
+/// What kind of failure it is, for whoever maps it to a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// There is no such image, or it is not for us.
+    NotFound,
+    /// Credentials are missing or wrong.
+    Unauthorized,
+    /// What was asked for or what was sent makes no sense.
+    Invalid,
+    /// The registry or the network failed; later may be better.
+    Unavailable,
+    /// This side failed.
+    System,
+}
+
+impl Error {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Denied { .. }
+            | Self::ManifestUnknown { .. }
+            | Self::NameUnknown { .. }
+            | Self::NoPlatform(_) => ErrorKind::NotFound,
+            Self::Api(error) if error.code == "UNAUTHORIZED" => ErrorKind::Unauthorized,
+            Self::Authentication(_) => ErrorKind::Unauthorized,
+            Self::TooBig { .. } | Self::Host(_) | Self::Nesting(_) => ErrorKind::Invalid,
+            Self::Api(_) | Self::Status(_) | Self::Network { .. } => ErrorKind::Unavailable,
+            Self::Image(error) => match error.kind() {
+                image::ErrorKind::NotFound => ErrorKind::NotFound,
+                image::ErrorKind::Invalid | image::ErrorKind::Conflict => ErrorKind::Invalid,
+                image::ErrorKind::System => ErrorKind::System,
+            },
+            Self::Certificates { .. } | Self::Client(_) | Self::Cancelled => ErrorKind::System,
+        }
+    }
+
+    /// Whether the same may succeed a little later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Network { .. } => true,
+            Self::Status(status) => status.starts_with('5'),
+            Self::Api(error) => matches!(error.code.as_str(), "TOOMANYREQUESTS" | "UNAVAILABLE" | "UNKNOWN"),
+            _ => false,
+        }
+    }
+}
+
+/// An error as registries write it (distribution specification, "Error Codes").
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ApiError {
+    /// `MANIFEST_UNKNOWN`, `DENIED`, …
+    #[serde(default)]
+    pub code: String,
+    /// Its text.
+    #[serde(default)]
+    pub message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: &str, message: &str) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+
+    pub(crate) fn denied() -> Self {
+        Self::new("DENIED", "requested access to the resource is denied")
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new("UNAUTHORIZED", "authentication required")
+    }
+}
+
+impl fmt::Display for ApiError {
+    /// `manifest unknown: manifest unknown`: the code in words, and the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: String = self.code.to_ascii_lowercase().replace('_', " ");
+        match (words.is_empty(), self.message.is_empty()) {
+            (false, false) => write!(f, "{words}: {}", self.message),
+            (true, _) => f.write_str(&self.message),
+            (_, true) => f.write_str(&words),
+        }
+    }
+}

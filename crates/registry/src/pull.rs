@@ -1,0 +1,213 @@
+//! Pulling an image.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use image::manifest::{Descriptor, ManifestError};
+use image::{Draft, ImageStore, Ingest};
+use oci::{Digest, ImageConfig, Platform, Reference};
+
+use crate::blob::{LayerDownload, fetch_config};
+use crate::error::Error;
+use crate::manifest::{Chosen, choose};
+use crate::progress::{Progress, ProgressSink};
+use crate::session::Session;
+use crate::{Credentials, Registry};
+
+/// What is to be pulled.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// The image. Without tag and digest it is the tag `latest`.
+    pub reference: Reference,
+    /// For which platform; `None` is this machine's.
+    pub platform: Option<Platform>,
+    /// Who asks.
+    pub credentials: Option<Credentials>,
+}
+
+/// What was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image's ID.
+    pub image: Digest,
+    /// What the name stands for in the registry: the digest of a manifest or index.
+    pub digest: Digest,
+    /// Whether it was there before.
+    pub status: Status,
+}
+
+/// Whether a pull changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The name stands for another image now, or for one at all.
+    Downloaded,
+    /// The name stood for this image before.
+    UpToDate,
+}
+
+impl Registry {
+    /// Pulls an image into `store` and gives it its name.
+    ///
+    /// Dropping the future cancels the pull; nothing of it stays.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or sends something that is not what it should be. Nothing of the
+    /// image stays then.
+    pub async fn pull(
+        &self,
+        store: &ImageStore,
+        request: PullRequest,
+        progress: ProgressSink,
+    ) -> Result<Pulled, Error> {
+        let reference = request.reference.or_latest();
+        let platform = request.platform.clone().unwrap_or_default();
+        let session = Session::connect(&self.config, &reference, request.credentials).await?;
+        let id = reference
+            .digest()
+            .map_or_else(|| reference.tag().unwrap_or_default().to_owned(), Digest::to_string);
+        progress(Progress::about(&id, &format!("Pulling from {}", reference.path())));
+        let chosen = choose(&session, &reference, &platform).await?;
+        let pull = Pull { registry: self, store, session: &session, progress: &progress };
+        let (image, status) = pull.run(&reference, &chosen).await?;
+        if request.platform.is_some() && !chosen.was_index {
+            pull.warn_platform(&reference, &image, &platform).await?;
+        }
+        progress(Progress::message(format!("Digest: {}", chosen.digest)));
+        let familiar = reference.familiar();
+        progress(Progress::message(match status {
+            Status::Downloaded => format!("Status: Downloaded newer image for {familiar}"),
+            Status::UpToDate => format!("Status: Image is up to date for {familiar}"),
+        }));
+        Ok(Pulled { image, digest: chosen.digest, status })
+    }
+}
+
+struct Pull<'a> {
+    registry: &'a Registry,
+    store: &'a ImageStore,
+    session: &'a Session<'a>,
+    progress: &'a ProgressSink,
+}
+
+impl Pull<'_> {
+    async fn run(&self, reference: &Reference, chosen: &Chosen) -> Result<(Digest, Status), Error> {
+        let id = chosen.manifest.config.digest.clone();
+        let status = self.status(reference, &id);
+        let config = self.config(&chosen.manifest.config).await?;
+        let diff_ids = diff_ids(&config, &chosen.manifest.layers)?;
+        let documents = chosen.documents.clone();
+        let (store, config_digest) = (self.store.clone(), id.clone());
+        let ingest = blocking(move || {
+            let ingest = store.ingest()?;
+            ingest.put_document("image config", &config_digest, &config)?;
+            for (digest, content) in &documents {
+                ingest.put_document("manifest", digest, content)?;
+            }
+            Ok(Arc::new(ingest))
+        })
+        .await?;
+        self.layers(&ingest, &chosen.manifest.layers, &diff_ids).await?;
+        let draft = self.draft(reference, chosen);
+        // All downloads are over, so nobody else has it any more.
+        let ingest = Arc::try_unwrap(ingest).map_err(|_| Error::Cancelled)?;
+        blocking(move || ingest.commit(draft)).await?;
+        Ok((id, status))
+    }
+
+    fn status(&self, reference: &Reference, id: &Digest) -> Status {
+        match self.store.resolve(&reference.to_string()) {
+            Ok(image) if image.id == *id => Status::UpToDate,
+            _ => Status::Downloaded,
+        }
+    }
+
+    fn draft(&self, reference: &Reference, chosen: &Chosen) -> Draft {
+        let mut references = vec![reference.with_digest(chosen.digest.clone())];
+        if reference.digest().is_none() {
+            references.push(reference.clone());
+        }
+        Draft {
+            config: chosen.manifest.config.digest.clone(),
+            manifest: Some(chosen.descriptor.clone()),
+            documents: chosen.documents.iter().map(|(digest, _)| digest.clone()).collect(),
+            references,
+        }
+    }
+
+    async fn config(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        if let Ok(content) = self.store.blob(&blob.digest) {
+            return Ok(content);
+        }
+        let content = fetch_config(self.session, &self.registry.config, blob).await?;
+        if blob.digest.verifies(&content) {
+            return Ok(content);
+        }
+        let actual = Digest::of(&content);
+        Err(image::Error::Digest { what: "image config", expected: blob.digest.clone(), actual }.into())
+    }
+
+    async fn layers(
+        &self,
+        ingest: &Arc<Ingest>,
+        layers: &[Descriptor],
+        diff_ids: &[Digest],
+    ) -> Result<(), Error> {
+        let mut missing: Vec<(&Descriptor, &Digest)> = Vec::new();
+        for (blob, diff_id) in layers.iter().zip(diff_ids) {
+            let short = blob.digest.short();
+            if ingest.lease_layer(diff_id) {
+                (self.progress)(Progress::step(short, "Already exists"));
+            } else if !missing.iter().any(|(_, other)| *other == diff_id) {
+                (self.progress)(Progress::step(short, "Pulling fs layer"));
+                missing.push((blob, diff_id));
+            }
+        }
+        let parallel = self.registry.config.parallel_downloads.max(1);
+        for (blob, _) in missing.iter().skip(parallel) {
+            (self.progress)(Progress::step(blob.digest.short(), "Waiting"));
+        }
+        let downloads = missing.into_iter().map(|(blob, diff_id)| {
+            let (session, config, sink) = (self.session, &self.registry.config, self.progress);
+            let download = LayerDownload { session, config, sink, blob, diff_id };
+            async move { download.run(ingest).await }
+        });
+        stream::iter(downloads).buffer_unordered(parallel).try_collect().await
+    }
+
+    /// Docker takes an image that is no list for whatever platform was asked for, and says so.
+    async fn warn_platform(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        wanted: &Platform,
+    ) -> Result<(), Error> {
+        let found = self.store.image(id)?.config.platform();
+        if !found.satisfies(wanted) {
+            let name = reference.familiar();
+            let text = format!(
+                "WARNING: image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+            );
+            (self.progress)(Progress::message(text));
+        }
+        Ok(())
+    }
+}
+
+fn diff_ids(config: &[u8], layers: &[Descriptor]) -> Result<Vec<Digest>, Error> {
+    let malformed = |source| ManifestError::Malformed { what: "image configuration", source };
+    let parsed: ImageConfig =
+        serde_json::from_slice(config).map_err(|source| image::Error::from(malformed(source)))?;
+    let diff_ids = parsed.rootfs.diff_ids;
+    if diff_ids.len() == layers.len() {
+        return Ok(diff_ids);
+    }
+    let count = ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() };
+    Err(image::Error::from(count).into())
+}
+
+/// Runs what blocks on the disk where it may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, image::Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)?.map_err(Error::from)
+}

@@ -1,0 +1,105 @@
+//! HTTP clients for one registry, with the certificates that belong to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Identity};
+use url::Url;
+
+use crate::Config;
+use crate::error::Error;
+use crate::network::{Security, security_of};
+
+/// Where systems keep their certificate authorities.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+const MAX_REDIRECTS: usize = 10;
+
+/// A client for the registry at `domain`.
+pub(crate) fn client(config: &Config, domain: &str, security: Security) -> Result<Client, Error> {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // Fails only where another one was installed before, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    let mut certificates = system_certificates();
+    let mut builder = Client::builder()
+        .user_agent(concat!("corten/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(config.connect_timeout)
+        .read_timeout(config.idle_timeout)
+        .redirect(redirects(config.clone()));
+    let folder = config.certificates.join(domain);
+    if folder.is_dir() {
+        let own = read_folder(&folder)?;
+        certificates.extend(own.authorities);
+        for identity in own.identities {
+            builder = builder.identity(identity);
+        }
+    }
+    builder = match security {
+        Security::Verified => builder.tls_certs_only(certificates),
+        Security::Insecure => builder.tls_danger_accept_invalid_certs(true),
+    };
+    builder.build().map_err(Error::Client)
+}
+
+/// Follows few redirects, and none from TLS to plain HTTP. (The client itself drops credentials at another host.)
+fn redirects(config: Config) -> Policy {
+    Policy::custom(move |attempt| {
+        let came_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > MAX_REDIRECTS {
+            return attempt.error(format!("stopped after {MAX_REDIRECTS} redirects"));
+        }
+        let is_insecure = |url: &Url| security_of(&config, url) == Security::Insecure;
+        if attempt.url().scheme() != "https" && (came_secure || !is_insecure(attempt.url())) {
+            let target = attempt.url().origin().ascii_serialization();
+            return attempt.error(format!("refused redirect to {target}, which is not encrypted"));
+        }
+        attempt.follow()
+    })
+}
+
+/// The system's authorities; none where it has no bundle, and then nothing verifies.
+fn system_certificates() -> Vec<Certificate> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let bundles = named.into_iter().chain(BUNDLES.iter().map(PathBuf::from));
+    bundles
+        .filter_map(|path| fs::read(path).ok())
+        .find_map(|content| Certificate::from_pem_bundle(&content).ok())
+        .unwrap_or_default()
+}
+
+struct Own {
+    authorities: Vec<Certificate>,
+    identities: Vec<Identity>,
+}
+
+fn read_folder(folder: &Path) -> Result<Own, Error> {
+    let failed = |path: &Path, reason: String| Error::Certificates { path: path.into(), reason };
+    let read = |path: &Path| fs::read(path).map_err(|error| failed(path, error.to_string()));
+    let mut own = Own { authorities: Vec::new(), identities: Vec::new() };
+    let entries = fs::read_dir(folder).map_err(|error| failed(folder, error.to_string()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => {
+                let found = Certificate::from_pem_bundle(&read(&path)?);
+                own.authorities.extend(found.map_err(|error| failed(&path, error.to_string()))?);
+            }
+            Some("cert") => {
+                let key = path.with_extension("key");
+                let both = [read(&key)?, b"\n".to_vec(), read(&path)?].concat();
+                let identity = Identity::from_pem(&both);
+                own.identities.push(identity.map_err(|error| failed(&path, error.to_string()))?);
+            }
+            _ => {}
+        }
+    }
+    Ok(own)
+}
