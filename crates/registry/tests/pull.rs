@@ -151,7 +151,7 @@ async fn credentials_reach_the_token_service_and_no_storage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_pushed_by_skopeo_to_a_real_registry_is_pulled() {
     let folder = tempfile::tempdir().unwrap();
-    let real = tokio::task::spawn_blocking(testkit::Registry::start).await.unwrap();
+    let real = tokio::task::spawn_blocking(testkit::registry::Registry::start).await.unwrap();
     let real = Arc::new(real);
     let archive = folder.path().join("image.tar");
     std::fs::write(&archive, saved_image()).unwrap();
