@@ -37,6 +37,8 @@ use rustix::process::getpid;
 
 use state::Supervisor;
 
+use crate::cgroup::{Cgroup, CgroupError};
+
 /// The descriptor of the first control connection.
 const CONTROL: i32 = 3;
 
@@ -46,7 +48,8 @@ const MAPPED_BLOCKS: i32 = 64 << 10;
 /// The kernel shall take any process before a supervisor.
 const OOM_SCORE_ADJUST: &str = "-999";
 
-/// Runs `corten shim <id>` with the first control connection as descriptor 3, or `corten shim --compress <file>`.
+/// Runs `corten shim <id>` with the first control connection as descriptor 3, `corten shim --compress <file>`, or
+/// `corten shim --clean-up <cgroup>` in place of a supervisor that was killed.
 ///
 /// To be called before the process has a second thread.
 pub fn main() -> ExitCode {
@@ -54,6 +57,9 @@ pub fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         [option, path] if option == logging::COMPRESS => logging::compress_file(Path::new(path))
             .map_err(|error| format!("cannot compress {path:?}: {error}")),
+        [option, cgroup] if option == shim::spawn::CLEAN_UP => {
+            clean_up(Path::new(cgroup)).map_err(|error| format!("control group {cgroup:?}: {error}"))
+        }
         [_id] => supervise().map_err(|error| format!("supervisor: {error}")),
         _ => Err("usage: corten shim ID, as the engine starts it".to_owned()),
     };
@@ -64,6 +70,13 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a supervisor does at its container's end, for one that cannot any more.
+fn clean_up(cgroup: &Path) -> Result<(), CgroupError> {
+    let cgroup = Cgroup::open(&cgroup.to_string_lossy())?;
+    cgroup.kill_all()?;
+    cgroup.remove()
 }
 
 fn supervise() -> io::Result<()> {
