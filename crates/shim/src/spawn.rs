@@ -92,7 +92,8 @@ impl Launcher {
     /// As [`Launcher::new`].
     pub fn from_executable(path: &Path) -> Result<Self, SpawnError> {
         let executable = seal(path).map_err(|source| SpawnError::Seal { path: path.into(), source })?;
-        let path = CString::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+        // By this process's number: the new process has closed its copy of the descriptor when it executes the path.
+        let path = CString::new(format!("/proc/{}/fd/{}", std::process::id(), executable.as_raw_fd()));
         Ok(Self { path: path.expect("digits hold no NUL"), _executable: executable })
     }
 
