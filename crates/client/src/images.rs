@@ -1,0 +1,86 @@
+//! Images.
+
+use api::Filters;
+use api::auth::{self, AuthConfig};
+use api::image::{
+    DeleteItem, HistoryItem, ImageInspect, ImageSummary, ListOptions, LoadOptions, PruneResponse,
+    PullOptions, RemoveOptions, TagOptions,
+};
+use api::query::QueryWriter;
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{HeaderName, HeaderValue, Method, header};
+
+use crate::connection::{Call, Client, image_path};
+use crate::{ByteStream, Error, Lines};
+
+fn path(image: &str, verb: &str) -> String {
+    format!("/images/{}/{verb}", image_path(image))
+}
+
+/// All methods fail with [`Error::Daemon`] if the engine refuses, and with [`Error::Connect`] or
+/// [`Error::Transport`] if it cannot be reached.
+#[allow(clippy::missing_errors_doc, reason = "said once, above")]
+impl Client {
+    /// The images that match.
+    pub async fn images(&self, options: &ListOptions) -> Result<Vec<ImageSummary>, Error> {
+        self.json(Call::get("/images/json", &options.to_query())).await
+    }
+
+    /// Everything about one image.
+    pub async fn inspect_image(&self, image: &str) -> Result<ImageInspect, Error> {
+        self.json(Call::get(&path(image, "json"), "")).await
+    }
+
+    /// The same as the engine's own JSON.
+    pub async fn inspect_image_raw(&self, image: &str) -> Result<Bytes, Error> {
+        self.bytes(Call::get(&path(image, "json"), "")).await
+    }
+
+    /// The steps an image was made by.
+    pub async fn image_history(&self, image: &str) -> Result<Vec<HistoryItem>, Error> {
+        self.json(Call::get(&path(image, "history"), "")).await
+    }
+
+    /// Gives an image a further name.
+    pub async fn tag_image(&self, image: &str, options: &TagOptions) -> Result<(), Error> {
+        self.empty(Call::post(&path(image, "tag"), &options.to_query())).await
+    }
+
+    /// Removes a name of an image, and the image with its last name.
+    pub async fn remove_image(&self, image: &str, options: &RemoveOptions) -> Result<Vec<DeleteItem>, Error> {
+        let path = format!("/images/{}", image_path(image));
+        self.json(Call::new(Method::DELETE, &path, &options.to_query())).await
+    }
+
+    /// Removes unused images.
+    pub async fn prune_images(&self, filters: &Filters) -> Result<PruneResponse, Error> {
+        let query = QueryWriter::new().filters(filters).finish();
+        self.json(Call::post("/images/prune", &query)).await
+    }
+
+    /// Pulls an image; the lines are progress messages.
+    pub async fn pull_image(&self, options: &PullOptions, auth: Option<&AuthConfig>) -> Result<Lines, Error> {
+        let mut call = Call::post("/images/create", &options.to_query());
+        if let Some(value) = auth.and_then(|auth| HeaderValue::from_str(&auth.encode()).ok()) {
+            call = call.header(HeaderName::from_static(AUTH_HEADER), value);
+        }
+        let response = self.send(&call).await?.into_response();
+        Ok(Lines::new(ByteStream::new(call, response)))
+    }
+
+    /// Loads images from an archive; the lines are progress messages.
+    pub async fn load_images<S>(&self, options: &LoadOptions, archive: S) -> Result<Lines, Error>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let call = Call::post("/images/load", &options.to_query())
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+        let response = self.send_stream(&call, archive).await?.into_response();
+        Ok(Lines::new(ByteStream::new(call, response)))
+    }
+}
+
+/// [`auth::HEADER`] in the lower case that HTTP libraries use.
+const AUTH_HEADER: &str = "x-registry-auth";
+const _: () = assert!(auth::HEADER.len() == AUTH_HEADER.len());
