@@ -1,8 +1,35 @@
-//! The command line.
+//! The command line: `docker`'s commands, flags, outputs and exit codes.
+//!
+//! ```text
+//! main -> global flags -> command::dispatch -> commands::<one file each> -> client -> the engine
+//! ```
+//!
+//! | part | what it knows |
+//! |---|---|
+//! | `flag`, `command` | pflag's and cobra's rules for command lines; tables of flags that cost nothing until they are used |
+//! | `opts`, `container_options` | the values of flags, and the request that `run` and `create` make of them |
+//! | `format`, `text` | Go templates, tables, sizes, ages |
+//! | `terminal`, `stream` | raw mode, signals, size; the copies between an attached container and the user |
+//! | `config`, `autostart`, `app` | where the engine is, and that it runs |
+//! | `commands` | one file each |
+//!
+//! It is *not* an engine: whatever it does, it does through the API.
 
-#![allow(dead_code, unused_imports)]
+mod app;
+mod autostart;
+mod command;
+mod commands;
+mod config;
+mod container_options;
 mod failure;
 mod flag;
 mod format;
 mod opts;
+mod progress;
+mod root;
+mod stream;
+mod terminal;
 mod text;
+mod when;
+
+pub use root::main;

@@ -217,6 +217,20 @@ impl Client {
         }
     }
 
+    /// Uses a connection that the caller has made already.
+    ///
+    /// # Errors
+    /// If the socket cannot be used with this runtime.
+    pub async fn adopt(&self, stream: std::os::unix::net::UnixStream) -> Result<(), Error> {
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(stream))
+            .map_err(|error| self.connect_error(error))?;
+        let connection = self.handshake(TokioIo::new(stream)).await?;
+        self.idle.lock().expect("not poisoned").push(connection);
+        Ok(())
+    }
+
     fn connect_error(&self, source: std::io::Error) -> Error {
         match source.kind() {
             std::io::ErrorKind::PermissionDenied => Error::Permission { host: self.host.clone(), source },
@@ -300,8 +314,8 @@ fn supported_version(message: &str) -> Option<ApiVersion> {
     rest[..end].parse().ok()
 }
 
-/// A name or ID as one segment of a path.
-pub(crate) fn segment(text: &str) -> String {
+/// A name or ID as one segment of a path: what would end the segment is escaped.
+pub fn segment(text: &str) -> String {
     encode(text, |byte| matches!(byte, b'-' | b'_' | b'.' | b'~'))
 }
 

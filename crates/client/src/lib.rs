@@ -16,7 +16,7 @@ mod images;
 mod stream;
 mod system;
 
-pub use connection::Client;
+pub use connection::{Client, segment as path_segment};
 pub use containers::Waiting;
 pub use error::Error;
 pub use exec::ExecStart;

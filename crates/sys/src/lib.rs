@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod bpf;
+pub mod detach;
 pub mod file;
 pub mod keyring;
 pub mod message;

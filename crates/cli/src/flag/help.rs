@@ -10,7 +10,6 @@ pub(crate) struct Info {
     pub(crate) usage: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) default: Option<String>,
-    pub(crate) choices: &'static [&'static str],
     pub(crate) hidden: bool,
 }
 
@@ -27,7 +26,6 @@ pub(crate) fn describe<O: Options>() -> Vec<Info> {
                 usage: flag.usage,
                 kind: value.kind(),
                 default: value.default_text(),
-                choices: value.choices(),
                 hidden: flag.hidden,
             }
         })
@@ -122,7 +120,7 @@ mod tests {
     use super::*;
 
     fn info(long: &'static str, short: Option<char>, kind: &'static str, usage: &'static str) -> Info {
-        Info { long, short, usage, kind, default: None, choices: &[], hidden: false }
+        Info { long, short, usage, kind, default: None, hidden: false }
     }
 
     #[test]

@@ -31,10 +31,6 @@ pub(crate) trait Value {
     fn implied(&self) -> Option<&'static str> {
         None
     }
-    /// The fixed values that shell completion offers.
-    fn choices(&self) -> &'static [&'static str] {
-        &[]
-    }
 }
 
 impl Value for bool {
@@ -140,9 +136,6 @@ impl<T: Value> Value for Changed<T> {
     }
     fn implied(&self) -> Option<&'static str> {
         self.value.implied()
-    }
-    fn choices(&self) -> &'static [&'static str] {
-        self.value.choices()
     }
 }
 

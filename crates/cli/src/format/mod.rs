@@ -9,4 +9,3 @@ mod template;
 pub(crate) use inspect::{InspectFormat, pretty};
 pub(crate) use json::Node;
 pub(crate) use list::{Cell, Listing, Row};
-pub(crate) use template::{Template, TemplateError};

@@ -25,6 +25,21 @@ impl Element for EnvVar {
     }
 }
 
+/// One `--label`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LabelFlag(pub(crate) String);
+
+impl Element for LabelFlag {
+    const KIND: &'static str = "list";
+
+    fn read(text: &str) -> Result<Self, InvalidValue> {
+        match text.split('=').next() {
+            Some("") | None => Err(InvalidValue(format!("invalid label '{text}': empty name"))),
+            Some(_) => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
 /// Where a bare name in a file gets its value from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {

@@ -145,6 +145,22 @@ impl Element for DnsSearch {
     }
 }
 
+/// `--link container[:alias]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkFlag(pub(crate) String);
+
+impl Element for LinkFlag {
+    const KIND: &'static str = "list";
+
+    fn read(text: &str) -> Result<Self, InvalidValue> {
+        match text.split(':').count() {
+            _ if text.is_empty() => Err(InvalidValue("empty string specified for links".to_owned())),
+            1 | 2 => Ok(Self(text.to_owned())),
+            _ => Err(InvalidValue(format!("bad format for links: {text}"))),
+        }
+    }
+}
+
 /// `--attach stdin|stdout|stderr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttachStream {

@@ -1,0 +1,83 @@
+//! `load`: images from an archive.
+
+use std::os::fd::AsFd;
+
+use api::image::LoadOptions;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::io::AsyncReadExt;
+
+use crate::app::App;
+use crate::command::{Arity, Leaf};
+use crate::failure::{Failure, io_text};
+use crate::flag::{Flag, Options};
+use crate::progress::{self, Sink};
+use crate::terminal;
+
+/// Loads images from an archive.
+pub(crate) struct Load;
+
+#[derive(Default)]
+pub(crate) struct LoadFlags {
+    input: String,
+    platform: Vec<String>,
+    quiet: bool,
+}
+
+impl Options for LoadFlags {
+    const FLAGS: &'static [Flag<Self>] = &[
+        Flag::lettered('i', "input", "Read this file instead of standard input", |o| &mut o.input),
+        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::lettered('q', "quiet", "Show no progress", |o| &mut o.quiet),
+    ];
+}
+
+impl Leaf for Load {
+    type Options = LoadFlags;
+    const NAME: &'static str = "load";
+    const ABOUT: &'static str = "Load an image from a tar archive or STDIN";
+    const USAGE: &'static str = "[OPTIONS]";
+    const ARITY: Arity = Arity::None;
+    const PATHS: &'static [&'static str] = &["image load", "load"];
+
+    fn run(app: &App, flags: LoadFlags, _: Vec<String>) -> Result<(), Failure> {
+        if !flags.platform.is_empty() {
+            return Err(Failure::message("--platform is not supported by load"));
+        }
+        let file = open(&flags.input)?;
+        let quiet = flags.quiet || !terminal::stdout_is_terminal();
+        let client = app.client()?;
+        app.block_on(async {
+            let options = LoadOptions { quiet, ..LoadOptions::default() };
+            let lines = client.load_images(&options, read_stream(file)).await?;
+            progress::show(lines, Sink::Stdout).await
+        })
+    }
+}
+
+fn open(path: &str) -> Result<std::fs::File, Failure> {
+    let fail = |error: std::io::Error| Failure::message(format!("open {path}: {}", io_text(&error)));
+    if path.is_empty() {
+        if terminal::stdin_is_terminal() {
+            return Err(Failure::message("requested load from stdin, but stdin is empty"));
+        }
+        let stdin = rustix::stdio::stdin().as_fd().try_clone_to_owned();
+        return stdin.map(Into::into).map_err(fail);
+    }
+    std::fs::File::open(path).map_err(fail)
+}
+
+/// How much of the archive is read at once.
+const CHUNK: usize = 256 * 1024;
+
+fn read_stream(
+    file: std::fs::File,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + Sync {
+    let mut file = tokio::fs::File::from_std(file);
+    file.set_max_buf_size(CHUNK);
+    stream::try_unfold(file, async |mut file| {
+        let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
+        let count = file.read_buf(&mut chunk).await?;
+        Ok((count > 0).then(|| (chunk.freeze(), file)))
+    })
+}

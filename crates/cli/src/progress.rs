@@ -1,0 +1,191 @@
+//! The progress of pulls and loads: a line per layer on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use api::image::{ProgressDetail, ProgressMessage};
+use client::Lines;
+
+use crate::failure::Failure;
+use crate::text::decimal_size;
+
+/// Where progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sink {
+    Stdout,
+    Stderr,
+    Nowhere,
+}
+
+/// Shows all messages; an error among them is returned.
+pub(crate) async fn show(mut lines: Lines, sink: Sink) -> Result<(), Failure> {
+    let (terminal, width) = match sink {
+        Sink::Stdout => {
+            (crate::terminal::stdout_is_terminal(), crate::terminal::size(rustix::stdio::stdout()))
+        }
+        Sink::Stderr => {
+            (crate::terminal::stderr_is_terminal(), crate::terminal::size(rustix::stdio::stderr()))
+        }
+        Sink::Nowhere => (false, None),
+    };
+    let columns = width.map_or(0, |(_, columns)| usize::from(columns));
+    let mut display = Display { terminal: terminal.then_some(columns), lines: HashMap::new() };
+    while let Some(message) = lines.next::<ProgressMessage>().await? {
+        if let Some(error) = failure(&message) {
+            return Err(error);
+        }
+        let text = display.show(&message);
+        let written = match sink {
+            Sink::Stdout => {
+                std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush())
+            }
+            Sink::Stderr => std::io::stderr().write_all(text.as_bytes()),
+            Sink::Nowhere => Ok(()),
+        };
+        written.map_err(|error| Failure::message(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn failure(message: &ProgressMessage) -> Option<Failure> {
+    let detail = message.error_detail.as_ref().map(|detail| detail.message.clone()).unwrap_or_default();
+    let text = if detail.is_empty() { message.error.clone() } else { detail };
+    (!text.is_empty()).then(|| Failure::message(text))
+}
+
+struct Display {
+    /// The width of the terminal, if it is one.
+    terminal: Option<usize>,
+    /// The line of each layer, from the first one.
+    lines: HashMap<String, usize>,
+}
+
+impl Display {
+    fn show(&mut self, message: &ProgressMessage) -> String {
+        let mut out = String::new();
+        let on_line = message.progress_detail.is_some() && !message.id.is_empty();
+        let mut up = 0;
+        if on_line {
+            let count = self.lines.len();
+            match self.lines.get(&message.id) {
+                Some(line) => up = count - line,
+                None => {
+                    self.lines.insert(message.id.clone(), count);
+                    if self.terminal.is_some() {
+                        out.push('\n');
+                    }
+                }
+            }
+            if self.terminal.is_some() {
+                // A new line was begun below the last one, so there is nothing to go up for.
+                move_cursor(&mut out, up, 'A');
+            }
+        } else if message.stream.is_empty() || !message.id.is_empty() {
+            self.lines.clear();
+        }
+        self.line(message, &mut out);
+        if on_line && self.terminal.is_some() {
+            move_cursor(&mut out, up, 'B');
+        }
+        out
+    }
+
+    fn line(&self, message: &ProgressMessage, out: &mut String) {
+        let bar = message.progress_detail.as_ref().map(|detail| bar(detail, self.terminal.unwrap_or(0)));
+        let mut end = "\n";
+        if self.terminal.is_some() && message.stream.is_empty() && bar.is_some() {
+            out.push_str("\x1b[2K\r");
+            end = "\r";
+        } else if bar.as_ref().is_some_and(|bar| !bar.is_empty()) {
+            // How far it is makes no sense in a file.
+            return;
+        }
+        if !message.id.is_empty() {
+            out.push_str(&message.id);
+            out.push_str(": ");
+        }
+        match bar {
+            Some(bar) if self.terminal.is_some() => out.push_str(&format!("{} {bar}{end}", message.status)),
+            _ if !message.stream.is_empty() => out.push_str(&message.stream),
+            _ => out.push_str(&format!("{}{end}", message.status)),
+        }
+    }
+}
+
+fn move_cursor(out: &mut String, lines: usize, direction: char) {
+    if lines > 0 {
+        out.push_str(&format!("\x1b[{lines}{direction}"));
+    }
+}
+
+/// Below this width only the numbers are shown.
+const BAR_COLUMNS: usize = 110;
+
+fn bar(detail: &ProgressDetail, columns: usize) -> String {
+    if detail.current <= 0 && detail.total <= 0 {
+        return String::new();
+    }
+    let number = |value: i64| match detail.units.as_str() {
+        "" => decimal_size(value as f64, 4),
+        _ => value.to_string(),
+    };
+    let suffix = if detail.units.is_empty() { String::new() } else { format!(" {}", detail.units) };
+    if detail.total <= 0 {
+        return format!("{:>8}{suffix}", number(detail.current));
+    }
+    let half = ((detail.current as f64 / detail.total as f64) * 50.0).clamp(0.0, 50.0) as usize;
+    let drawn = match columns > BAR_COLUMNS {
+        true => format!("[{}>{}] ", "=".repeat(half), " ".repeat(50 - half)),
+        false => String::new(),
+    };
+    match (detail.hidecounts, detail.current > detail.total) {
+        (true, _) => drawn,
+        (_, true) => format!("{drawn}{:>8}{suffix}", number(detail.current)),
+        _ => format!("{drawn}{:>8}/{}{suffix}", number(detail.current), number(detail.total)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(id: &str, status: &str, current: i64, total: i64) -> ProgressMessage {
+        ProgressMessage::layer_progress(id, status, current, total)
+    }
+
+    #[test]
+    fn pipe_shows_states_without_progress() {
+        let mut display = Display { terminal: None, lines: HashMap::new() };
+        let out: String = [
+            ProgressMessage::status("latest: Pulling from library/x"),
+            ProgressMessage::layer("abc", "Pulling fs layer"),
+            layer("abc", "Downloading", 10, 100),
+            ProgressMessage::layer("abc", "Pull complete"),
+            ProgressMessage::status("Digest: sha256:1"),
+        ]
+        .iter()
+        .map(|message| display.show(message))
+        .collect();
+        assert_eq!(
+            out,
+            "latest: Pulling from library/x\nabc: Pulling fs layer\nabc: Pull complete\nDigest: sha256:1\n"
+        );
+    }
+
+    #[test]
+    fn terminal_redraws_the_layer_in_its_line() {
+        let mut display = Display { terminal: Some(120), lines: HashMap::new() };
+        let shown: Vec<String> = [
+            ProgressMessage::layer("a", "Pulling fs layer"),
+            ProgressMessage::layer("b", "Pulling fs layer"),
+            layer("a", "Downloading", 50, 100),
+        ]
+        .iter()
+        .map(|message| display.show(message))
+        .collect();
+        assert_eq!(shown[0], "\n\x1b[2K\ra: Pulling fs layer \r");
+        assert_eq!(shown[1], "\n\x1b[2K\rb: Pulling fs layer \r");
+        let bar = format!("[{}>{}] ", "=".repeat(25), " ".repeat(25));
+        assert_eq!(shown[2], format!("\x1b[2A\x1b[2K\ra: Downloading {bar}     50B/100B\r\x1b[2B"));
+    }
+}
