@@ -116,17 +116,17 @@ impl Client {
     /// Sends a request and returns the answer if its status is below 400. An engine that refuses the version is
     /// asked again with the newest one that it names.
     pub(crate) async fn send(&self, call: &Call) -> Result<Reply<'_>, Error> {
+        let sent = self.version();
         let reply = self.exchange(call, Full::new(call.body.clone())).await?;
-        let before = self.negotiated();
-        if reply.response.status() != StatusCode::BAD_REQUEST || before.confirmed {
+        if reply.response.status() != StatusCode::BAD_REQUEST {
             return self.accept(call, reply).await;
         }
         let message = error_message(call, reply).await?;
-        let Some(version) = supported_version(&message) else {
-            self.confirm(before.version);
-            return Err(Error::Daemon { status: 400, message });
-        };
-        self.confirm(version);
+        // Requests that are under way at the same time may all be refused.
+        match supported_version(&message).filter(|version| *version != sent) {
+            Some(version) => self.confirm(version),
+            None => return Err(Error::Daemon { status: 400, message }),
+        }
         let reply = self.exchange(call, Full::new(call.body.clone())).await?;
         self.accept(call, reply).await
     }

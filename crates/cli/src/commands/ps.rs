@@ -74,7 +74,7 @@ impl Leaf for Ps {
         let request = ListOptions {
             all: options.all || limit > 0,
             limit: usize::try_from(limit).unwrap_or(0),
-            size: options.size || (!listing.is_table() && !options.quiet && listing.uses("Size")),
+            size: options.size || (options.format != "json" && !options.quiet && listing.uses("Size")),
             filters: options.filter.0.clone(),
         };
         let client = app.client()?;

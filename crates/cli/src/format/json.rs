@@ -21,22 +21,6 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// The value under `key`, if this is a map that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        match self {
-            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
-            _ => None,
-        }
-    }
-
-    /// The text, if this is a string.
-    pub(crate) fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
     /// Compact JSON, as `json.Marshal` without HTML escapes prints it.
     pub(crate) fn compact(&self) -> String {
         serde_json::to_string(self).expect("the tree has only JSON values")
