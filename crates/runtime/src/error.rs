@@ -7,6 +7,7 @@ use shim::{Failure, FailureKind};
 use sys::Errno;
 
 use crate::cgroup::CgroupError;
+use crate::seccomp::SeccompError;
 
 /// A failure to create, start or enter a container.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,9 @@ pub enum Error {
     /// The control groups refused.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// The system call filter cannot be compiled or loaded.
+    #[error(transparent)]
+    Seccomp(#[from] SeccompError),
     /// The container's process reported a failure.
     #[error("{}", .0.message)]
     Process(Failure),
@@ -93,6 +97,8 @@ impl Error {
             Self::NotRunning(_) => FailureKind::Conflict,
             Self::Unsupported { .. } | Self::Invalid { .. } | Self::User(_) => FailureKind::Invalid,
             Self::Mount { .. } | Self::Hook { .. } => FailureKind::Invalid,
+            Self::Seccomp(SeccompError::Load(_)) => FailureKind::System,
+            Self::Seccomp(_) => FailureKind::Invalid,
             Self::Kernel { .. } | Self::Ended { .. } | Self::Cgroup(_) => FailureKind::System,
             Self::Process(failure) => failure.kind,
         }

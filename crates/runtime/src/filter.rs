@@ -1,20 +1,19 @@
 //! Which system call filter a process gets.
 
 use oci::runtime::Linux;
-use shim::SeccompProfile;
 
 use crate::container::SeccompSource;
 use crate::error::Error;
-use crate::plan::validate;
 use crate::process::capabilities::CapabilityPlan;
+use crate::seccomp::{self, Program, Target};
 
 /// A compiled filter.
 #[derive(Debug)]
-pub(crate) enum Filter {}
+pub(crate) struct Filter(Program);
 
 impl Filter {
     pub(crate) fn load(self) -> Result<(), Error> {
-        match self {}
+        Ok(self.0.load()?)
     }
 }
 
@@ -22,12 +21,17 @@ impl Filter {
 pub(crate) fn compile(
     source: SeccompSource<'_>,
     linux: Option<&Linux>,
-    _capabilities: &CapabilityPlan,
+    capabilities: &CapabilityPlan,
 ) -> Result<Option<Filter>, Error> {
-    let asked = match source {
-        SeccompSource::None => false,
-        SeccompSource::Profile { profile, .. } => *profile != SeccompProfile::Unconfined,
-        SeccompSource::Spec => linux.is_some_and(|linux| linux.seccomp().is_some()),
+    let program = match source {
+        SeccompSource::None => None,
+        SeccompSource::Profile { profile, cache } => {
+            seccomp::cached(cache, profile, &Target::native(capabilities.bounding)?)?
+        }
+        SeccompSource::Spec => match linux.and_then(|linux| linux.seccomp().as_ref()) {
+            Some(seccomp) => seccomp::compile_spec(seccomp)?,
+            None => None,
+        },
     };
-    validate::refuse(&[("linux.seccomp", asked)]).map(|()| None)
+    Ok(program.map(Filter))
 }

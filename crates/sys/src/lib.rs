@@ -13,6 +13,7 @@ pub mod message;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod probe;
 pub mod process;
 pub mod pty;
 pub mod root;

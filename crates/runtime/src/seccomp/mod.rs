@@ -103,12 +103,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// A process with this bounding set on this machine.
+    /// A process with this bounding set, a bit for each capability's number, on this machine.
     ///
     /// # Errors
     /// The machine's architecture is not supported.
-    pub fn native<'a>(bounding: impl IntoIterator<Item = &'a Capability>) -> Result<Self, SeccompError> {
-        Ok(Self::new(bounding, Machine::native()?, KernelVersion::running()?))
+    pub fn native(capabilities: u64) -> Result<Self, SeccompError> {
+        Ok(Self { capabilities, machine: Machine::native()?, kernel: KernelVersion::running()? })
     }
 
     /// A process with this bounding set on any machine.
