@@ -166,11 +166,13 @@ impl Pull<'_> {
         for (blob, _) in missing.iter().skip(parallel) {
             (self.progress)(Progress::step(blob.digest.short(), "Waiting"));
         }
-        let downloads = missing.into_iter().map(|(blob, diff_id)| {
+        // A list, because the compiler cannot tell of a closure over borrowed layers that its futures are `Send`.
+        let mut downloads = Vec::with_capacity(missing.len());
+        for (blob, diff_id) in missing {
             let (session, config, sink) = (self.session, &self.registry.config, self.progress);
             let download = LayerDownload { session, config, sink, blob, diff_id };
-            async move { download.run(ingest).await }
-        });
+            downloads.push(async move { download.run(ingest).await });
+        }
         stream::iter(downloads).buffer_unordered(parallel).try_collect().await
     }
 
