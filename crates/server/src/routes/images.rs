@@ -1,0 +1,168 @@
+//! Images: listing, inspecting, naming, removing, loading.
+
+use api::Filters;
+use api::image::{DeleteItem, ListOptions, LoadOptions, ProgressMessage, RemoveOptions, TagOptions};
+use engine::Engine;
+use engine::events::Kind;
+use futures_util::stream;
+use http::StatusCode;
+use image::{Force, Image, Loaded, Removed, Users};
+use oci::{Digest, Platform, Reference};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::blocking::blocking;
+use super::{Api, image_shape};
+use crate::error::Error;
+use crate::http::{Call, Response, empty, json, json_lines};
+
+const FILTERS: &[&str] = &["dangling", "label", "label!", "before", "since", "until", "reference"];
+
+impl Api {
+    pub(super) async fn list_images(&self, call: &Call) -> Result<Response, Error> {
+        let options = ListOptions::from_query(&call.query())?;
+        let filters = image_filters(&options)?;
+        let images = self.engine.images().clone();
+        let list = blocking(move || images.list(&filters)).await?;
+        let list: Vec<_> = list.iter().map(|image| image_shape::summary(image, call.version())).collect();
+        Ok(json(StatusCode::OK, &list))
+    }
+
+    pub(super) async fn inspect_image(&self, name: String, call: &Call) -> Result<Response, Error> {
+        let images = self.engine.images().clone();
+        let image = blocking(move || images.resolve(&name)).await?;
+        Ok(json(StatusCode::OK, &image_shape::inspect(&image, call.version())?))
+    }
+
+    pub(super) async fn image_history(&self, name: String) -> Result<Response, Error> {
+        let images = self.engine.images().clone();
+        let steps = blocking(move || images.history(&name)).await?;
+        let steps: Vec<_> = steps.into_iter().map(image_shape::history).collect();
+        Ok(json(StatusCode::OK, &steps))
+    }
+
+    pub(super) async fn tag_image(&self, name: String, call: &Call) -> Result<Response, Error> {
+        let TagOptions { repo, tag } = TagOptions::from_query(&call.query());
+        let target = Reference::parse(&repo)?;
+        let target = if tag.is_empty() { target.or_latest() } else { target.with_tag(&tag)? };
+        let images = self.engine.images().clone();
+        let name_to_give = target.clone();
+        let image = blocking(move || images.tag(&name, &name_to_give)).await?;
+        tell(&self.engine, "tag", &image.id, &target.familiar());
+        Ok(empty(StatusCode::CREATED))
+    }
+
+    pub(super) async fn remove_image(&self, name: String, call: &Call) -> Result<Response, Error> {
+        let options = RemoveOptions::from_query(&call.query());
+        if !options.platforms.is_empty() {
+            return Err(Error::Unsupported("removing single platforms of an image"));
+        }
+        let force = if options.force { Force::Yes } else { Force::No };
+        let engine = self.engine.clone();
+        let removed = blocking(move || {
+            let users = |id: &Digest| {
+                let (running, stopped) = engine.users_of_image(id.as_str());
+                Users { running, stopped }
+            };
+            engine.images().remove(&name, force, &users)
+        });
+        let removed = removed.await?;
+        removed.iter().for_each(|item| tell_removed(&self.engine, item));
+        let items: Vec<_> = removed.into_iter().map(delete_item).collect();
+        Ok(json(StatusCode::OK, &items))
+    }
+
+    /// Loading takes time, and what fails then is told in the body, after the headers.
+    pub(super) async fn load_images(&self, call: Call) -> Result<Response, Error> {
+        let options = LoadOptions::from_query(&call.query());
+        let platform = match options.platforms.as_slice() {
+            [] => Platform::host(),
+            [platform] => platform_from_json(platform)?,
+            _ => return Err(Error::Unsupported("loading several platforms of an image")),
+        };
+        let images = self.engine.images().clone();
+        let body = StreamReader::new(call.into_body());
+        let reader = SyncIoBridge::new(body);
+        let loaded = tokio::task::spawn_blocking(move || images.load(reader, &platform)).await?;
+        let messages = match loaded {
+            Ok(loaded) => self.tell_loaded(loaded),
+            Err(error) => vec![ProgressMessage::error(error.to_string())],
+        };
+        Ok(json_lines(stream::iter(messages)))
+    }
+
+    fn tell_loaded(&self, loaded: Vec<Loaded>) -> Vec<ProgressMessage> {
+        let mut messages = Vec::new();
+        for Loaded { image, reference, replaced } in loaded {
+            let name = reference.map(|reference| reference.familiar());
+            if let (Some(name), Some(old)) = (&name, replaced.filter(|old| *old != image)) {
+                messages.push(ProgressMessage::stream(format!(
+                    "The image {name} already exists, renaming the old one with ID {old} to empty string\n"
+                )));
+            }
+            let text = match &name {
+                Some(name) => format!("Loaded image: {name}\n"),
+                None => format!("Loaded image ID: {image}\n"),
+            };
+            messages.push(ProgressMessage::stream(text));
+            tell(&self.engine, "load", &image, name.as_deref().unwrap_or(image.as_str()));
+        }
+        messages
+    }
+}
+
+fn tell_removed(engine: &Engine, item: &Removed) {
+    match item {
+        Removed::Untagged(_, id) => tell(engine, "untag", id, id.as_str()),
+        Removed::Image(id) => tell(engine, "delete", id, id.as_str()),
+        Removed::Layer(_) => {}
+    }
+}
+
+/// Publishes an event about an image.
+pub(super) fn tell(engine: &Engine, action: &str, id: &Digest, name: &str) {
+    let image: Option<Image> = engine.images().image(id).ok();
+    let labels = image.and_then(|image| image.config.config.as_ref().map(|config| config.labels.clone()));
+    let mut attributes = labels.unwrap_or_default();
+    attributes.insert("name".to_owned(), name.to_owned());
+    engine.events().publish(Kind::Image, action, id.as_str(), attributes);
+}
+
+fn delete_item(removed: Removed) -> DeleteItem {
+    match removed {
+        Removed::Untagged(reference, _) => {
+            DeleteItem { untagged: reference.familiar(), ..DeleteItem::default() }
+        }
+        Removed::Image(id) | Removed::Layer(id) => {
+            DeleteItem { deleted: id.to_string(), ..DeleteItem::default() }
+        }
+    }
+}
+
+fn image_filters(options: &ListOptions) -> Result<image::Filters, Error> {
+    let filters = &options.filters;
+    filters.validate(FILTERS)?;
+    let texts = |key: &str| filters.values(key).map(str::to_owned).collect::<Vec<_>>();
+    Ok(image::Filters {
+        dangling: filters.contains("dangling").then(|| filters.flag("dangling", false)).transpose()?,
+        labels: texts("label"),
+        without_labels: texts("label!"),
+        before: texts("before"),
+        since: texts("since"),
+        until: until(filters)?,
+        references: texts("reference"),
+        all: options.all,
+    })
+}
+
+fn until(filters: &Filters) -> Result<Option<jiff::Timestamp>, Error> {
+    let Some(text) = filters.values("until").next() else { return Ok(None) };
+    let query = format!("until={text}");
+    Ok(api::query::Query::parse(&query.replace('+', "%2B")).time("until")?.map(|time| time.0))
+}
+
+/// A platform as clients send it: `{"os":"linux","architecture":"arm64"}`.
+fn platform_from_json(text: &str) -> Result<Platform, Error> {
+    let platform: api::image::Platform = api::json::from_slice(text.as_bytes())?;
+    let variant = Some(platform.variant.as_str()).filter(|variant| !variant.is_empty());
+    Ok(Platform::new(&platform.os, &platform.architecture, variant))
+}

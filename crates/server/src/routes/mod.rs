@@ -1,0 +1,92 @@
+//! The API's paths, and what each of them does.
+
+mod attach;
+mod blocking;
+mod containers;
+mod exec;
+mod image_shape;
+mod images;
+mod lifecycle;
+mod logs;
+mod networks;
+mod pull;
+mod route;
+mod system;
+mod volumes;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use engine::Engine;
+
+use crate::error::Error;
+use crate::http::{Call, Handler, Response};
+
+pub use pull::Registries;
+use route::{Route, resolve};
+
+/// The Engine API on an engine.
+pub struct Api {
+    engine: Engine,
+    registries: Arc<Registries>,
+    about: system::About,
+}
+
+impl Api {
+    /// The API of `engine`, which pulls from `registries`.
+    pub fn new(engine: Engine, registries: Registries) -> Self {
+        Self { engine, registries: Arc::new(registries), about: system::About::of_host() }
+    }
+}
+
+impl Handler for Api {
+    async fn handle(&self, call: Call) -> Result<Response, Error> {
+        let segments = call.segments();
+        let segments: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+        let route = resolve(call.method(), &segments)?;
+        self.dispatch(route, call).await
+    }
+}
+
+impl Api {
+    async fn dispatch(&self, route: Route, call: Call) -> Result<Response, Error> {
+        match route {
+            Route::Ping => Ok(system::ping()),
+            Route::Version => Ok(self.version()),
+            Route::Info => self.info(&call).await,
+            Route::Events => self.events(&call),
+            Route::ListContainers => self.list_containers(&call).await,
+            Route::CreateContainer => self.create_container(call).await,
+            Route::InspectContainer(id) => self.inspect_container(&id, &call).await,
+            Route::Top(id) => self.top(&id, &call).await,
+            Route::Logs(id) => self.logs(&id, &call),
+            Route::Start(id) => self.start(&id).await,
+            Route::Stop(id) => self.stop(&id, &call).await,
+            Route::Restart(id) => self.restart(&id, &call).await,
+            Route::Kill(id) => self.kill(&id, &call).await,
+            Route::Pause(id) => self.pause(&id).await,
+            Route::Unpause(id) => self.unpause(&id).await,
+            Route::Rename(id) => self.rename(&id, &call).await,
+            Route::Resize(id) => self.resize(&id, &call).await,
+            Route::Wait(id) => self.wait(&id, &call),
+            Route::Remove(id) => self.remove(&id, &call).await,
+            Route::Attach(id) => self.attach(&id, call).await,
+            Route::AttachWebsocket(id) => self.attach_websocket(&id, call).await,
+            Route::CreateExec(id) => self.create_exec(&id, call).await,
+            Route::StartExec(id) => self.start_exec(&id, call).await,
+            Route::ResizeExec(id) => self.resize_exec(&id, &call).await,
+            Route::InspectExec(id) => self.inspect_exec(&id),
+            Route::ListImages => self.list_images(&call).await,
+            Route::InspectImage(name) => self.inspect_image(name, &call).await,
+            Route::ImageHistory(name) => self.image_history(name).await,
+            Route::TagImage(name) => self.tag_image(name, &call).await,
+            Route::RemoveImage(name) => self.remove_image(name, &call).await,
+            Route::LoadImages => self.load_images(call).await,
+            Route::PullImage => self.pull_image(call).await,
+            Route::ListNetworks => self.list_networks(&call),
+            Route::InspectNetwork(id) => self.inspect_network(&id),
+            Route::ListVolumes => self.list_volumes(&call),
+            Route::InspectVolume(name) => Err(engine::Error::VolumeNotFound { name }.into()),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Which request is which.
+
+use http::Method;
+
+use crate::error::Error;
+
+/// A request that is served, with the object that its path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Ping,
+    Version,
+    Info,
+    Events,
+    ListContainers,
+    CreateContainer,
+    InspectContainer(String),
+    Top(String),
+    Logs(String),
+    Start(String),
+    Stop(String),
+    Restart(String),
+    Kill(String),
+    Pause(String),
+    Unpause(String),
+    Rename(String),
+    Resize(String),
+    Wait(String),
+    Remove(String),
+    Attach(String),
+    AttachWebsocket(String),
+    CreateExec(String),
+    StartExec(String),
+    ResizeExec(String),
+    InspectExec(String),
+    ListImages,
+    InspectImage(String),
+    ImageHistory(String),
+    TagImage(String),
+    RemoveImage(String),
+    LoadImages,
+    PullImage,
+    ListNetworks,
+    InspectNetwork(String),
+    ListVolumes,
+    InspectVolume(String),
+}
+
+/// Finds the route of a request.
+///
+/// # Errors
+/// [`Error::Unsupported`] for parts of the API that are not there, [`Error::PageNotFound`] for what is no part of it.
+pub(super) fn resolve(method: &Method, path: &[&str]) -> Result<Route, Error> {
+    served(method, path).ok_or_else(|| unsupported(path).map_or(Error::PageNotFound, Error::Unsupported))
+}
+
+fn served(method: &Method, path: &[&str]) -> Option<Route> {
+    match method.as_str() {
+        "GET" => get(path),
+        "HEAD" => (path == ["_ping"]).then_some(Route::Ping),
+        "POST" => post(path),
+        "DELETE" => delete(path),
+        _ => None,
+    }
+}
+
+/// The name of an image has slashes of its own, so it can be several parts of the path.
+fn get(path: &[&str]) -> Option<Route> {
+    Some(match path {
+        ["_ping"] => Route::Ping,
+        ["version"] => Route::Version,
+        ["info"] => Route::Info,
+        ["events"] => Route::Events,
+        ["containers", "json"] => Route::ListContainers,
+        ["containers", id, "json"] => Route::InspectContainer((*id).to_owned()),
+        ["containers", id, "top"] => Route::Top((*id).to_owned()),
+        ["containers", id, "logs"] => Route::Logs((*id).to_owned()),
+        ["containers", id, "attach", "ws"] => Route::AttachWebsocket((*id).to_owned()),
+        ["exec", id, "json"] => Route::InspectExec((*id).to_owned()),
+        ["images", "json"] => Route::ListImages,
+        ["images", name @ .., "json"] => Route::InspectImage(name.join("/")),
+        ["images", name @ .., "history"] if !name.is_empty() => Route::ImageHistory(name.join("/")),
+        ["networks"] | ["networks", ""] => Route::ListNetworks,
+        ["networks", id] => Route::InspectNetwork((*id).to_owned()),
+        ["volumes"] => Route::ListVolumes,
+        ["volumes", name @ ..] => Route::InspectVolume(name.join("/")),
+        _ => return None,
+    })
+}
+
+fn post(path: &[&str]) -> Option<Route> {
+    Some(match path {
+        ["containers", "create"] => Route::CreateContainer,
+        ["containers", id, "start"] => Route::Start((*id).to_owned()),
+        ["containers", id, "stop"] => Route::Stop((*id).to_owned()),
+        ["containers", id, "restart"] => Route::Restart((*id).to_owned()),
+        ["containers", id, "kill"] => Route::Kill((*id).to_owned()),
+        ["containers", id, "pause"] => Route::Pause((*id).to_owned()),
+        ["containers", id, "unpause"] => Route::Unpause((*id).to_owned()),
+        ["containers", id, "rename"] => Route::Rename((*id).to_owned()),
+        ["containers", id, "resize"] => Route::Resize((*id).to_owned()),
+        ["containers", id, "wait"] => Route::Wait((*id).to_owned()),
+        ["containers", id, "attach"] => Route::Attach((*id).to_owned()),
+        ["containers", id, "exec"] => Route::CreateExec((*id).to_owned()),
+        ["exec", id, "start"] => Route::StartExec((*id).to_owned()),
+        ["exec", id, "resize"] => Route::ResizeExec((*id).to_owned()),
+        ["images", "load"] => Route::LoadImages,
+        ["images", "create"] => Route::PullImage,
+        ["images", name @ .., "tag"] if !name.is_empty() => Route::TagImage(name.join("/")),
+        _ => return None,
+    })
+}
+
+fn delete(path: &[&str]) -> Option<Route> {
+    match path {
+        ["containers", id] => Some(Route::Remove((*id).to_owned())),
+        ["images", name @ ..] if !name.is_empty() => Some(Route::RemoveImage(name.join("/"))),
+        _ => None,
+    }
+}
+
+/// The parts of the API that are not served, in words.
+fn unsupported(path: &[&str]) -> Option<&'static str> {
+    Some(match path {
+        ["auth"] => "logging in to a registry through the engine",
+        ["build", ..] | ["session"] | ["grpc"] => "building images",
+        ["commit"] => "committing a container",
+        ["containers", "prune"] => "pruning containers",
+        ["containers", _, "update"] => "updating a container",
+        ["containers", _, "stats"] => "container statistics",
+        ["containers", _, "changes"] => "listing changed files",
+        ["containers", _, "export"] => "exporting a container",
+        ["containers", _, "archive"] => "copying files into or out of a container",
+        ["containers", _, "checkpoints", ..] => "checkpoints",
+        ["images", "prune"] => "pruning images",
+        ["images", "search"] => "searching images",
+        ["images", "get"] | ["images", .., "get"] => "saving images",
+        ["images", .., "push"] => "pushing images",
+        ["distribution", ..] => "reading image information from a registry",
+        ["networks", ..] => "making, removing or connecting networks",
+        ["volumes", ..] => "making or removing volumes",
+        ["system", "df"] => "disk usage",
+        ["plugins", ..] => "plugins",
+        ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..] => "swarm mode",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: Method, path: &str) -> Result<Route, Error> {
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        resolve(&method, &segments)
+    }
+
+    #[test]
+    fn image_name_may_have_slashes() {
+        let inspect = route(Method::GET, "/images/localhost:5000/a/b:1/json").unwrap();
+        assert_eq!(inspect, Route::InspectImage("localhost:5000/a/b:1".into()));
+        let history = route(Method::GET, "/images/json/history").unwrap();
+        assert_eq!(history, Route::ImageHistory("json".into()));
+        assert_eq!(route(Method::DELETE, "/images/a/b").unwrap(), Route::RemoveImage("a/b".into()));
+        assert_eq!(route(Method::POST, "/images/a/b/tag").unwrap(), Route::TagImage("a/b".into()));
+    }
+
+    #[test]
+    fn list_is_not_an_image_named_json() {
+        assert_eq!(route(Method::GET, "/images/json").unwrap(), Route::ListImages);
+        assert_eq!(route(Method::GET, "/containers/json").unwrap(), Route::ListContainers);
+    }
+
+    #[test]
+    fn other_method_is_not_found() {
+        assert!(matches!(route(Method::PUT, "/info"), Err(Error::PageNotFound)));
+        assert!(matches!(route(Method::HEAD, "/info"), Err(Error::PageNotFound)));
+        assert!(matches!(route(Method::GET, "/containers/a/start"), Err(Error::PageNotFound)));
+    }
+
+    #[test]
+    fn unserved_part_is_named() {
+        for (path, word) in
+            [("/build", "building"), ("/services/create", "swarm"), ("/containers/a/stats", "statistics")]
+        {
+            let error = route(Method::POST, path).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+            assert_eq!(error.status(), http::StatusCode::NOT_IMPLEMENTED);
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
+        for path in ["", "/", "/x", "/containers", "/containers/a", "/containers/a/b/c", "/images//history/x"]
+        {
+            assert!(matches!(route(Method::GET, path), Err(Error::PageNotFound)), "{path}");
+        }
+    }
+}
