@@ -29,6 +29,8 @@ pub struct Config {
     pub table: String,
     /// Where ports are published that name no host address (`--ip`).
     pub default_binding: IpAddr,
+    /// How many sandboxes are kept prepared at most; 0 switches the pool off.
+    pub sandbox_pool: usize,
     /// Pools for networks that name no subnet, each with the prefix length of a subnet cut from it; empty takes Docker's.
     pub default_address_pools: Vec<AddressPool>,
 }
@@ -56,6 +58,7 @@ impl Config {
             firewall: true,
             table: "corten".to_owned(),
             default_binding: IpAddr::from([0, 0, 0, 0]),
+            sandbox_pool: 16,
             default_address_pools: Vec::new(),
         }
     }

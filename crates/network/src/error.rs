@@ -1,7 +1,7 @@
 //! What can go wrong.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::cidr::Cidr;
@@ -64,6 +64,18 @@ pub enum Error {
         /// The protocol.
         protocol: Protocol,
     },
+    /// A port cannot be had from the kernel: another program has it, or the address is not one of the host's.
+    #[error("failed to bind host port {}/{protocol}: {}", SocketAddr::new(*host_ip, *port), words(source))]
+    PortUnavailable {
+        /// The host's address.
+        host_ip: IpAddr,
+        /// The port.
+        port: u16,
+        /// The protocol.
+        protocol: Protocol,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// A setting cannot be used.
     #[error("invalid {setting}: {value}: {reason}")]
     InvalidSetting {
@@ -74,6 +86,47 @@ pub enum Error {
         /// Why not.
         reason: &'static str,
     },
+    /// A driver option cannot be used.
+    #[error("invalid driver option {name}={value}: {reason}")]
+    InvalidOption {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A port is to be published on an address of a family that the container does not have.
+    #[error("cannot publish a port on {host_ip}: the container has no such address on network {network}")]
+    NoAddressForPort {
+        /// The host's address.
+        host_ip: IpAddr,
+        /// The network's name.
+        network: String,
+    },
+    /// A network of this name exists.
+    #[error("network with name {0} already exists")]
+    NameTaken(String),
+    /// Users cannot make a network of this name.
+    #[error("operation is not permitted on predefined {0} network ")]
+    Predefined(String),
+    /// Predefined networks cannot be removed.
+    #[error("{0} is a pre-defined network and cannot be removed")]
+    PredefinedRemoval(String),
+    /// Containers are connected to the network.
+    #[error("network {network} has active endpoints ({})", endpoints.join(", "))]
+    ActiveEndpoints {
+        /// The network's name.
+        network: String,
+        /// What is connected, as `name:"…" id:"…"`.
+        endpoints: Vec<String>,
+    },
+    /// A new network's settings do not fit together.
+    #[error("invalid network config:\n{}", .0.join("\n"))]
+    InvalidNetwork(Vec<String>),
+    /// No such driver.
+    #[error("network driver {0:?} is not supported")]
+    UnsupportedDriver(String),
     /// The kernel lacks something.
     #[error("the kernel has no support for {feature}; {hint}")]
     KernelFeature {
@@ -121,4 +174,13 @@ pub enum Error {
     /// Records could not be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+/// The kernel's refusal of a port in the words that Docker's clients know.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".to_owned(),
+        _ => error.to_string(),
+    }
 }

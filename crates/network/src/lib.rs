@@ -22,21 +22,38 @@
 //!
 //! All calls block; they need `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`.
 
+mod bridge;
 mod cidr;
 mod config;
+mod connect;
+mod create;
 mod endpoint;
 mod error;
 pub mod files;
+mod firewall;
+mod id;
+mod ipam;
+mod link;
 mod mac;
+mod namespace;
+mod netlink;
 mod networks;
+mod options;
+mod pool;
 mod port;
+mod port_allocator;
+mod predefined;
 mod record;
+mod sandbox;
+mod state;
 
 pub use cidr::{Cidr, InvalidCidr};
 pub use config::{AddressPool, Config};
+pub use create::{NetworkRequest, SubnetRequest};
 pub use endpoint::{EndpointInfo, EndpointRequest, Sandbox};
 pub use error::Error;
 pub use mac::{InvalidMacAddress, MacAddress};
 pub use networks::{Networks, namespace_of};
+pub use pool::PoolStatus;
 pub use port::{PortBinding, Protocol, PublishedPort};
 pub use record::{Driver, Ipam, IpamConfig, NetworkRecord, Scope};

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id;
+
 /// A 48-bit hardware address, written `02:42:ac:11:00:02`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -22,6 +24,13 @@ impl MacAddress {
     pub fn for_ipv4(address: Ipv4Addr) -> Self {
         let [a, b, c, d] = address.octets();
         Self([0x02, 0x42, a, b, c, d])
+    }
+
+    /// An address that nobody else is likely to have.
+    pub(crate) fn random() -> Self {
+        let mut octets = [0x02, 0x42, 0, 0, 0, 0];
+        id::fill(&mut octets[2..]);
+        Self(octets)
     }
 
     /// Whether it may name one interface: not a group address, not all zero.

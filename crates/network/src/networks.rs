@@ -1,75 +1,278 @@
 //! The networks of an engine.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use store::Store;
+
+use crate::bridge;
+use crate::cidr::Cidr;
 use crate::config::Config;
-use crate::endpoint::{EndpointInfo, EndpointRequest, Sandbox};
+use crate::connect::FIRST_INTERFACE;
+use crate::endpoint::EndpointInfo;
 use crate::error::Error;
+use crate::firewall::Firewall;
+use crate::netlink::RouteSocket;
+use crate::options;
+use crate::pool::{PoolStatus, SandboxPool};
+use crate::port_allocator::PortAllocator;
+use crate::predefined::{self, PREDEFINED};
 use crate::record::NetworkRecord;
+use crate::sandbox::Port;
+use crate::state::{Network, State};
 
 /// The networks of an engine, and what they have in the kernel. Shared by reference between threads.
+///
+/// It works in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Networks {
-    config: Config,
+    pub(crate) config: Config,
+    /// Of networks that set none.
+    pub(crate) mtu: u32,
+    pub(crate) store: Store,
+    pub(crate) state: Mutex<State>,
+    /// Held while a network is created or removed.
+    pub(crate) creation: Mutex<()>,
+    pub(crate) ports: Mutex<PortAllocator>,
+    /// A socket in the host's namespace.
+    pub(crate) host: Mutex<RouteSocket>,
+    pub(crate) firewall: Option<Mutex<Firewall>>,
+    /// Prepared sandboxes on the network named `bridge`.
+    pub(crate) pool: OnceLock<SandboxPool>,
 }
 
 impl Networks {
-    /// Loads the networks, makes the predefined ones where they are missing, and brings bridges and rules into place.
+    /// Loads the networks, makes the predefined ones where they are missing, and brings the bridges into place. Rules are
+    /// put into place by [`Networks::restore`], which has to follow even where there is nothing to restore.
     pub fn open(config: Config) -> Result<Self, Error> {
-        Ok(Self { config })
+        check(&config)?;
+        let mut host = RouteSocket::open().map_err(|source| Error::Link {
+            action: "open",
+            subject: "rtnetlink".to_owned(),
+            source,
+        })?;
+        let path = &config.state_dir;
+        fs::create_dir_all(path).map_err(|source| Error::File {
+            action: "create",
+            path: path.clone(),
+            source,
+        })?;
+        let store = Store::open(&path.join("networks.db"))?;
+        let mtu = match config.mtu {
+            Some(mtu) => mtu,
+            None => bridge::uplink_mtu(&mut host).map_err(routes_failed)?,
+        };
+        let state = load(&store, &config, mtu, &mut host)?;
+        let firewall = config.firewall.then(|| Firewall::open(&config.table)).transpose()?.map(Mutex::new);
+        let networks = Self {
+            config,
+            mtu,
+            store,
+            state: Mutex::new(state),
+            creation: Mutex::default(),
+            ports: Mutex::default(),
+            host: Mutex::new(host),
+            firewall,
+            pool: OnceLock::new(),
+        };
+        networks.raise_bridges()?;
+        Ok(networks)
     }
 
     /// All networks, in the order of their names.
     pub fn list(&self) -> Vec<NetworkRecord> {
-        Vec::new()
+        let state = self.state();
+        let mut records: Vec<_> = state.networks.values().map(|network| network.record.clone()).collect();
+        records.sort_by(|one, other| one.name.cmp(&other.name));
+        records
     }
 
     /// The network with this name, ID, or unique beginning of an ID.
     pub fn inspect(&self, network: &str) -> Result<NetworkRecord, Error> {
-        Err(Error::NotFound(network.to_owned()))
+        Ok(self.state().find(network)?.record.clone())
     }
 
     /// The endpoints of a network, by its ID.
     pub fn endpoints(&self, network_id: &str) -> Vec<EndpointInfo> {
-        let _ = network_id;
-        Vec::new()
+        let state = self.state();
+        let network = state.networks.get(network_id);
+        network.map(|network| network.endpoints.values().cloned().collect()).unwrap_or_default()
     }
 
-    /// Tells which endpoints are in use by running containers. Called once, before the first [`Networks::connect`].
-    /// Interfaces on our bridges that belong to no endpoint are removed.
+    /// Tells which endpoints are in use by running containers, and puts the firewall's rules into place for them. Called
+    /// once, before the first [`Networks::connect`]. Interfaces on our bridges that belong to no endpoint are removed.
     pub fn restore(&self, endpoints: Vec<EndpointInfo>) -> Result<(), Error> {
-        let _ = endpoints;
+        for endpoint in endpoints {
+            if self.state().adopt(endpoint.clone()) {
+                endpoint.ports.iter().for_each(|port| lock(&self.ports).adopt(port));
+            } else {
+                let (id, network) = (endpoint.endpoint_id, endpoint.network_name);
+                tracing::warn!(endpoint = id, network, "endpoint does not fit its network any more");
+            }
+        }
+        self.replace_rules()?;
+        self.remove_orphans()?;
+        self.start_pool()
+    }
+
+    /// What the pool of prepared sandboxes has at this moment.
+    pub fn pool_status(&self) -> PoolStatus {
+        self.pool.get().map(SandboxPool::status).unwrap_or_default()
+    }
+
+    /// Puts all rules into place, in one step, whatever is there: after something else flushed the firewall, too.
+    pub fn replace_rules(&self) -> Result<(), Error> {
+        let Some(firewall) = &self.firewall else { return Ok(()) };
+        // The firewall is locked first, so that no change of the state falls between what is read and what is written.
+        let mut firewall = lock(firewall);
+        let (bridges, redirections) = self.state().firewall();
+        firewall.replace(&bridges, &redirections)
+    }
+
+    /// Removes what the networks have in the kernel: bridges and rules. For an engine whose containers are all gone and
+    /// that will not come back; records stay.
+    pub fn dismantle(&self) -> Result<(), Error> {
+        let bridges: Vec<String> =
+            self.state().networks.values().filter_map(|network| network.record.bridge.clone()).collect();
+        if let Some(pool) = self.pool.get() {
+            pool.stop();
+        }
+        if let Some(firewall) = &self.firewall {
+            lock(firewall).remove()?;
+        }
+        let mut host = lock(&self.host);
+        for name in bridges {
+            let failed = |source| Error::Link { action: "remove bridge", subject: name.clone(), source };
+            if let Some(link) = host.link(&name).map_err(failed)? {
+                host.delete_link(link.index).map_err(failed)?;
+            }
+        }
         Ok(())
     }
 
-    /// Makes a network namespace that is connected to the network; on `none`, one with a loopback interface only.
-    pub fn connect(&self, request: EndpointRequest) -> Result<Sandbox, Error> {
-        let _ = &self.config;
-        Err(Error::NotFound(request.network))
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
-    /// Connects a namespace that exists to a further network.
-    pub fn attach(&self, request: EndpointRequest, netns: BorrowedFd<'_>) -> Result<EndpointInfo, Error> {
-        let _ = netns;
-        Err(Error::NotFound(request.network))
-    }
-
-    /// Takes the endpoint out of a namespace that lives on, and frees its address and ports.
-    pub fn detach(&self, endpoint: &EndpointInfo, netns: BorrowedFd<'_>) -> Result<(), Error> {
-        let _ = netns;
-        self.release(endpoint);
+    fn raise_bridges(&self) -> Result<(), Error> {
+        let state = self.state();
+        let mut host = lock(&self.host);
+        for network in state.networks.values() {
+            let Some(name) = &network.record.bridge else { continue };
+            bridge::ensure(
+                &mut host,
+                name,
+                &gateways(&network.record),
+                network.record.mtu().unwrap_or(self.mtu),
+            )?;
+        }
+        if self.config.ip_forward {
+            bridge::enable_forwarding(false)?;
+            if state.networks.values().any(|network| network.record.enable_ipv6) {
+                bridge::enable_forwarding(true)?;
+            }
+        }
         Ok(())
     }
 
-    /// Frees the endpoint's address and ports. Its interfaces go with the namespace; nothing here waits for that.
-    pub fn release(&self, endpoint: &EndpointInfo) {
-        let _ = endpoint;
+    fn start_pool(&self) -> Result<(), Error> {
+        let failed = |source| Error::Link { action: "start", subject: "sandbox pool".to_owned(), source };
+        if self.config.sandbox_pool == 0 {
+            return Ok(());
+        }
+        let link = lock(&self.host).link(&self.config.bridge).map_err(failed)?;
+        let link = link.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        let port = Port { bridge: link.index, mtu: self.mtu };
+        let pool = SandboxPool::start(port, FIRST_INTERFACE, self.config.sandbox_pool).map_err(failed)?;
+        // A second call of `restore` keeps the pool that is there.
+        let _ = self.pool.set(pool);
+        Ok(())
+    }
+
+    fn remove_orphans(&self) -> Result<(), Error> {
+        let failed = |source| Error::Link { action: "list", subject: "interfaces".to_owned(), source };
+        let links = lock(&self.host).links().map_err(failed)?;
+        let state = self.state();
+        let bridges: Vec<&String> =
+            state.networks.values().filter_map(|network| network.record.bridge.as_ref()).collect();
+        let ours: Vec<u32> =
+            links.iter().filter(|link| bridges.contains(&&link.name)).map(|link| link.index).collect();
+        let known = |name: &String| {
+            let mut endpoints = state.networks.values().flat_map(|network| network.endpoints.values());
+            endpoints.any(|endpoint| endpoint.host_interface.as_ref() == Some(name))
+        };
+        for link in &links {
+            let is_ours = link.master.is_some_and(|master| ours.contains(&master));
+            if is_ours && link.name.starts_with("veth") && !known(&link.name) {
+                match lock(&self.host).delete_link(link.index) {
+                    // ENODEV: the kernel was faster.
+                    Err(error) if error.raw_os_error() != Some(19) => return Err(failed(error)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 /// The network namespace of a running process, for `--network container:…` and [`Networks::attach`].
 pub fn namespace_of(pid: i32) -> Result<OwnedFd, Error> {
     let path = format!("/proc/{pid}/ns/net");
-    let opened = std::fs::File::open(&path);
+    let opened = fs::File::open(&path);
     opened.map(OwnedFd::from).map_err(|source| Error::File { action: "open", path: path.into(), source })
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No holder leaves a value half changed where it could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn routes_failed(source: std::io::Error) -> Error {
+    Error::Link { action: "list", subject: "routes".to_owned(), source }
+}
+
+fn check(config: &Config) -> Result<(), Error> {
+    if !options::is_interface_name(&config.bridge) {
+        return Err(Error::InvalidSetting {
+            setting: "bridge",
+            value: config.bridge.clone(),
+            reason: "an interface's name has 1 to 15 letters, digits, `-`, `_` and `.`",
+        });
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if config.table.is_empty() || config.table.len() > 64 || !config.table.bytes().all(allowed) {
+        return Err(Error::InvalidSetting {
+            setting: "table",
+            value: config.table.clone(),
+            reason: "a table's name has 1 to 64 letters, digits, `-`, `_` and `.`",
+        });
+    }
+    Ok(())
+}
+
+/// Reads all networks and makes the predefined ones where they are missing.
+fn load(store: &Store, config: &Config, mtu: u32, host: &mut RouteSocket) -> Result<State, Error> {
+    let mut records: Vec<NetworkRecord> =
+        store.list::<NetworkRecord>()?.into_iter().map(|(_, record)| record).collect();
+    for (name, driver) in PREDEFINED {
+        if !records.iter().any(|record| record.name == name) {
+            records.push(predefined::record(name, driver));
+        }
+    }
+    let routed = bridge::routed_networks(host, &config.bridge).map_err(routes_failed)?;
+    for record in records.iter_mut().filter(|record| record.name == "bridge") {
+        predefined::configure_bridge(record, config, mtu, &routed)?;
+    }
+    store.transaction(|transaction| {
+        records.iter().try_for_each(|record| transaction.put(&record.id, record))
+    })?;
+    let networks = records.into_iter().map(|record| (record.id.clone(), Network::new(record)));
+    Ok(State { networks: networks.collect() })
+}
+
+/// The addresses of a network's bridge.
+pub(crate) fn gateways(record: &NetworkRecord) -> Vec<Cidr> {
+    let config = record.ipam.config.iter();
+    config.filter_map(|config| Cidr::new(config.gateway?, config.subnet.prefix())).collect()
 }

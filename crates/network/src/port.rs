@@ -1,7 +1,7 @@
 //! Ports that containers publish on the host.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,4 +58,11 @@ pub struct PublishedPort {
     pub host_ip: IpAddr,
     /// The port on the host.
     pub host_port: u16,
+}
+
+impl fmt::Display for PublishedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = SocketAddr::new(self.host_ip, self.host_port);
+        write!(f, "{host}->{}/{}", self.container_port, self.protocol)
+    }
 }

@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod message;
 pub mod mount;
 pub mod namespace;
+pub mod netns;
 pub mod network;
 pub mod probe;
 pub mod process;

@@ -1,0 +1,100 @@
+//! Driver options of bridge networks, by the names Docker gives them.
+
+use std::net::IpAddr;
+
+use crate::error::Error;
+use crate::record::NetworkRecord;
+
+/// The bridge interface's name.
+pub(crate) const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+/// Whether containers of the network reach each other.
+pub(crate) const ENABLE_ICC: &str = "com.docker.network.bridge.enable_icc";
+/// Whether packets to the outside get the host's address.
+pub(crate) const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+/// Where ports are published that name no host address.
+pub(crate) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+/// Marks the network named `bridge`.
+pub(crate) const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
+/// Bytes in a packet.
+pub(crate) const MTU: &str = "com.docker.network.driver.mtu";
+
+impl NetworkRecord {
+    /// A yes-or-no option; yes where it is not given.
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        self.options.get(name).and_then(|value| parse_switch(value)).unwrap_or(true)
+    }
+
+    /// Bytes in a packet, where the network says so.
+    pub(crate) fn mtu(&self) -> Option<u32> {
+        self.options.get(MTU)?.parse().ok().filter(|mtu| *mtu > 0)
+    }
+
+    /// Where ports are published that name no host address, where the network says so.
+    pub(crate) fn host_binding(&self) -> Option<IpAddr> {
+        self.options.get(HOST_BINDING)?.parse().ok()
+    }
+
+    /// Refuses options that are not known or have no sense, by name.
+    pub(crate) fn check_options(&self) -> Result<(), Error> {
+        self.options.iter().try_for_each(|(name, value)| check(name, value))
+    }
+}
+
+fn check(name: &str, value: &str) -> Result<(), Error> {
+    let reason = match name {
+        ENABLE_ICC | ENABLE_MASQUERADE if parse_switch(value).is_none() => "it is neither true nor false",
+        HOST_BINDING if !value.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) => {
+            "it is no IPv4 address"
+        }
+        MTU if !value.parse::<u32>().is_ok_and(|mtu| mtu == 0 || (68..=65535).contains(&mtu)) => {
+            "it is no number of bytes from 68 to 65535"
+        }
+        BRIDGE_NAME if !is_interface_name(value) => "it is no interface name",
+        ENABLE_ICC | ENABLE_MASQUERADE | HOST_BINDING | MTU | BRIDGE_NAME => return Ok(()),
+        _ => "this driver option is not supported",
+    };
+    Err(Error::InvalidOption { name: name.to_owned(), value: value.to_owned(), reason })
+}
+
+/// What Go's `strconv.ParseBool` takes, since that is what clients write.
+fn parse_switch(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether the kernel and the firewall take it as an interface's name.
+pub(crate) fn is_interface_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=15).contains(&name.len()) && name.bytes().all(allowed) && ![".", ".."].contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_unknown_or_senseless_option_is_refused_by_name() {
+        for (name, value) in [
+            (ENABLE_ICC, "maybe"),
+            (HOST_BINDING, "::1"),
+            (HOST_BINDING, "localhost"),
+            (MTU, "-1"),
+            (MTU, "67"),
+            (BRIDGE_NAME, "a/b"),
+            (BRIDGE_NAME, "sixteen-letters-"),
+            ("com.docker.network.bridge.gateway_mode_ipv4", "routed"),
+            ("encrypted", ""),
+        ] {
+            let error = check(name, value).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        for (name, value) in
+            [(ENABLE_ICC, "0"), (HOST_BINDING, "127.0.0.1"), (MTU, "1400"), (BRIDGE_NAME, "br.1")]
+        {
+            assert!(check(name, value).is_ok(), "{name}={value}");
+        }
+    }
+}

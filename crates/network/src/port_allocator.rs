@@ -1,0 +1,218 @@
+//! Which ports of the host are published, and the sockets that keep everybody else off them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+
+use crate::error::Error;
+use crate::port::{PortBinding, Protocol, PublishedPort};
+
+/// Used where the kernel does not say which ports are ephemeral.
+const EPHEMERAL: (u16, u16) = (32768, 60999);
+
+/// The ports of an engine's containers.
+#[derive(Debug)]
+pub(crate) struct PortAllocator {
+    taken: BTreeMap<Key, Vec<Holder>>,
+    ephemeral: (u16, u16),
+    next: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    protocol: Protocol,
+    ipv4: bool,
+    port: u16,
+}
+
+/// Who published a port on an address. The socket is bound and never used: the firewall redirects packets before they
+/// reach it. It is there so that no other program gets the port while it is published.
+#[derive(Debug)]
+struct Holder {
+    address: IpAddr,
+    _socket: Option<OwnedFd>,
+}
+
+impl Default for PortAllocator {
+    fn default() -> Self {
+        let ephemeral = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")
+            .ok()
+            .and_then(|text| parse_range(&text))
+            .unwrap_or(EPHEMERAL);
+        Self { taken: BTreeMap::new(), ephemeral, next: ephemeral.0 }
+    }
+}
+
+impl PortAllocator {
+    /// Publishes one port on each of `addresses` (one of each family at most), with the same host port.
+    ///
+    /// # Errors
+    /// [`Error::PortAllocated`] where another container has it; [`Error::PortUnavailable`] where another program has it, or
+    /// the address is not one of the host's. Of a range, the error is that of its last port.
+    pub(crate) fn publish(
+        &mut self,
+        binding: &PortBinding,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<PublishedPort>, Error> {
+        let candidates: Box<dyn Iterator<Item = u16>> = match binding.host_ports {
+            Some((first, last)) => Box::new(first..=last),
+            None => Box::new(self.ephemeral_ports()),
+        };
+        let mut result = Err(no_port(binding));
+        for port in candidates {
+            match self.take(binding, addresses, port) {
+                Ok(published) => {
+                    if binding.host_ports.is_none() {
+                        self.next = if port == self.ephemeral.1 { self.ephemeral.0 } else { port + 1 };
+                    }
+                    return Ok(published);
+                }
+                Err(error) => result = Err(error),
+            }
+        }
+        result
+    }
+
+    /// Enters a port of a container that runs. It stays published even where another program got hold of it.
+    pub(crate) fn adopt(&mut self, port: &PublishedPort) {
+        let key = key(port.protocol, port.host_ip, port.host_port);
+        let socket = reserve(port.protocol, port.host_ip, port.host_port);
+        if let Err(error) = &socket {
+            tracing::warn!(%port, %error, "a published port is in use by another program");
+        }
+        let holder = Holder { address: port.host_ip, _socket: socket.ok().flatten() };
+        self.taken.entry(key).or_default().push(holder);
+    }
+
+    /// Gives a port back.
+    pub(crate) fn release(&mut self, port: &PublishedPort) {
+        let key = key(port.protocol, port.host_ip, port.host_port);
+        let Some(holders) = self.taken.get_mut(&key) else { return };
+        holders.retain(|holder| holder.address != port.host_ip);
+        if holders.is_empty() {
+            self.taken.remove(&key);
+        }
+    }
+
+    /// Every ephemeral port once, beginning after the one given last.
+    fn ephemeral_ports(&self) -> impl Iterator<Item = u16> + use<> {
+        let (first, last) = self.ephemeral;
+        (self.next..=last).chain(first..self.next)
+    }
+
+    fn take(
+        &mut self,
+        binding: &PortBinding,
+        addresses: &[IpAddr],
+        port: u16,
+    ) -> Result<Vec<PublishedPort>, Error> {
+        let protocol = binding.protocol;
+        let mut taken = Vec::new();
+        for &host_ip in addresses {
+            if self.is_taken(protocol, host_ip, port) {
+                return Err(Error::PortAllocated { host_ip, port, protocol });
+            }
+            let socket = reserve(protocol, host_ip, port).map_err(|source| Error::PortUnavailable {
+                host_ip,
+                port,
+                protocol,
+                source,
+            })?;
+            taken.push((host_ip, socket));
+        }
+        Ok(taken.into_iter().map(|(address, socket)| self.enter(binding, address, port, socket)).collect())
+    }
+
+    fn enter(
+        &mut self,
+        binding: &PortBinding,
+        address: IpAddr,
+        port: u16,
+        socket: Option<OwnedFd>,
+    ) -> PublishedPort {
+        let holders = self.taken.entry(key(binding.protocol, address, port)).or_default();
+        holders.push(Holder { address, _socket: socket });
+        PublishedPort {
+            container_port: binding.container_port,
+            protocol: binding.protocol,
+            host_ip: address,
+            host_port: port,
+        }
+    }
+
+    fn is_taken(&self, protocol: Protocol, address: IpAddr, port: u16) -> bool {
+        self.taken.get(&key(protocol, address, port)).is_some_and(|holders| {
+            holders.iter().any(|holder| {
+                address.is_unspecified() || holder.address.is_unspecified() || holder.address == address
+            })
+        })
+    }
+}
+
+fn key(protocol: Protocol, address: IpAddr, port: u16) -> Key {
+    Key { protocol, ipv4: address.is_ipv4(), port }
+}
+
+fn no_port(binding: &PortBinding) -> Error {
+    Error::PortAllocated {
+        host_ip: binding.host_ip.unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        port: binding.host_ports.map_or(0, |(first, _)| first),
+        protocol: binding.protocol,
+    }
+}
+
+/// Binds a socket to the port; `None` where the kernel does not know the protocol, so that nobody can have the port.
+fn reserve(protocol: Protocol, address: IpAddr, port: u16) -> io::Result<Option<OwnedFd>> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
+        Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
+        Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
+    };
+    let socket = match socket_with(family, kind, SocketFlags::CLOEXEC, Some(number)) {
+        Err(rustix::io::Errno::PROTONOSUPPORT | rustix::io::Errno::AFNOSUPPORT) => return Ok(None),
+        socket => socket?,
+    };
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    match bind(&socket, &SocketAddr::new(address, port)) {
+        // Connections in TIME_WAIT are no reason to refuse the port. With this option they are not counted, and a
+        // program that listens still is; without it the socket holds the port against everybody, so that is tried first.
+        Err(rustix::io::Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            bind(&socket, &SocketAddr::new(address, port))?;
+        }
+        result => result?,
+    }
+    Ok(Some(socket))
+}
+
+fn parse_range(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().map(str::parse::<u16>);
+    let (first, last) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    (0 < first && first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parse_range_takes_two_numbers_in_order() {
+        assert_eq!(parse_range("32768\t60999\n"), Some((32768, 60999)));
+        for text in ["", "1", "2 1", "0 5", "a b", "1 70000"] {
+            assert_eq!(parse_range(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ephemeral_ports_begin_after_the_last_and_wrap() {
+        let allocator = PortAllocator { taken: BTreeMap::new(), ephemeral: (10, 13), next: 12 };
+        assert_eq!(allocator.ephemeral_ports().collect::<Vec<_>>(), [12, 13, 10, 11]);
+    }
+}

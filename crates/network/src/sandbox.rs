@@ -1,0 +1,72 @@
+//! Sandboxes in the kernel: namespaces, and the veth pairs that connect them.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use crate::cidr::Cidr;
+use crate::endpoint::EndpointInfo;
+use crate::error::Error;
+use crate::link::{self, VethRequest};
+use crate::namespace::Namespace;
+use crate::netlink::{Request, RouteSocket};
+
+/// Where an endpoint's host end goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    /// The bridge's index.
+    pub(crate) bridge: u32,
+    pub(crate) mtu: u32,
+}
+
+/// Makes the endpoint's veth pair and gives its inner end addresses and default routes. `host` is a socket in the host's
+/// namespace.
+pub(crate) fn plug(
+    host: &mut RouteSocket,
+    namespace: &mut Namespace,
+    port: Port,
+    endpoint: &EndpointInfo,
+) -> Result<(), Error> {
+    let (Some(inner), Some(outer)) = (&endpoint.interface, &endpoint.host_interface) else { return Ok(()) };
+    let failed = |action: &'static str, subject: &str| {
+        let subject = subject.to_owned();
+        move |source| Error::Link { action, subject, source }
+    };
+    host.create_veth(&VethRequest {
+        name: outer,
+        bridge: port.bridge,
+        peer: inner,
+        netns: namespace.netns.as_fd(),
+        mac: endpoint.mac,
+        mtu: port.mtu,
+    })
+    .map_err(|source| match source.raw_os_error() {
+        Some(95) => Error::KernelFeature { feature: "veth interfaces", hint: "load the module `veth`" },
+        _ => failed("create interface", outer)(source),
+    })?;
+    address(namespace, inner, endpoint).map_err(failed("configure interface", inner))
+}
+
+/// Gives the interface that a prepared namespace has the endpoint's addresses.
+pub(crate) fn occupy(namespace: &mut Namespace, endpoint: &EndpointInfo) -> Result<(), Error> {
+    let Some(interface) = &endpoint.interface else { return Ok(()) };
+    let failed = |source| Error::Link { action: "configure interface", subject: interface.clone(), source };
+    let link = namespace.socket.link(interface).map_err(failed)?;
+    let link = link.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    let mac = endpoint.mac.map(|mac| link::set_mac(link.index, mac));
+    let requests = mac.into_iter().chain(address_requests(link.index, endpoint)).collect();
+    namespace.socket.execute_all(requests).map_err(failed)
+}
+
+fn address(namespace: &mut Namespace, interface: &str, endpoint: &EndpointInfo) -> io::Result<()> {
+    let link = namespace.socket.link(interface)?.ok_or(io::ErrorKind::NotFound)?;
+    namespace.socket.execute_all(address_requests(link.index, endpoint))
+}
+
+fn address_requests(index: u32, endpoint: &EndpointInfo) -> Vec<Request> {
+    let four = endpoint.ipv4.and_then(|address| Cidr::new(IpAddr::V4(address), endpoint.ipv4_prefix));
+    let six = endpoint.ipv6.and_then(|address| Cidr::new(IpAddr::V6(address), endpoint.ipv6_prefix));
+    let addresses = four.into_iter().chain(six).map(|cidr| link::add_address(index, cidr));
+    let gateways = endpoint.gateway.map(IpAddr::V4).into_iter().chain(endpoint.ipv6_gateway.map(IpAddr::V6));
+    addresses.chain(gateways.map(|gateway| link::add_default_route(gateway, index))).collect()
+}

@@ -1,0 +1,10 @@
+//! What the kernel really does with what this crate tells it. Every test is a machine of its own: a fresh network
+//! namespace in which the engine's bridges and rules are made. Needs root.
+
+mod connect;
+mod firewall;
+mod networks;
+mod pool;
+mod publish;
+mod restore;
+mod support;
