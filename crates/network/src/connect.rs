@@ -187,6 +187,7 @@ impl Reservation<'_> {
     fn publish(&mut self) -> Result<(), Error> {
         let redirections = self.endpoint.redirections();
         if let (Some(firewall), false) = (&self.networks.firewall, redirections.is_empty()) {
+            sandbox::reflect(&mut lock(&self.networks.host), &self.endpoint)?;
             lock(firewall).publish(&redirections)?;
         }
         self.published = Published::Yes;

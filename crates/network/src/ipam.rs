@@ -127,22 +127,27 @@ pub(crate) fn choose_subnet(pools: &[AddressPool], taken: &[Cidr]) -> Option<Cid
 
 fn choose_from(pool: &AddressPool, taken: &[Cidr]) -> Option<Cidr> {
     let base = pool.base.network();
-    let last = number(base.last());
-    let mut start = number(base.address());
-    loop {
-        let candidate = Cidr::new(from_number(base.address(), start), pool.size)?;
-        let Some(obstacle) = taken.iter().find(|other| other.overlaps(&candidate)) else {
-            return Some(candidate);
-        };
-        // Step past whatever is longer: the candidate, or the range that is in its way.
-        let end = number(candidate.last()).max(number(obstacle.last()));
-        let step = number(candidate.last()) - start + 1;
-        let beyond = end.checked_add(1)?;
-        start += (beyond - start).div_ceil(step) * step;
+    let (first, last) = (number(base.address()), number(base.last()));
+    let mut obstacles: Vec<(u128, u128)> = taken
+        .iter()
+        .filter(|other| other.overlaps(&base))
+        .map(|other| (number(other.network().address()), number(other.last())))
+        .collect();
+    obstacles.sort_unstable();
+    let step = number(Cidr::new(base.address(), pool.size)?.network().last()) - first + 1;
+    let mut start = first;
+    for (from, to) in obstacles {
+        if from > start + (step - 1) {
+            break;
+        }
+        if to >= start {
+            start += (to - start + 1).div_ceil(step) * step;
+        }
         if start > last {
             return None;
         }
     }
+    Cidr::new(from_number(base.address(), start), pool.size)
 }
 
 #[cfg(test)]
@@ -229,10 +234,19 @@ mod tests {
     fn choose_subnet_default_pools_outlast_31_networks() {
         let pools = default_pools();
         let mut taken = Vec::new();
+        while taken.len() < 200 {
+            taken.push(choose_subnet(&pools, &taken).expect("a free subnet"));
+        }
+    }
+
+    #[test]
+    fn choose_subnet_exhausted_pool_is_none() {
+        let pools = [AddressPool { base: cidr("10.0.0.0/24"), size: 26 }];
+        let mut taken = vec![cidr("10.0.0.64/27")];
         while let Some(subnet) = choose_subnet(&pools, &taken) {
             taken.push(subnet);
         }
-        assert_eq!(taken.len(), 31 + 2048);
+        assert_eq!(taken[1..], ["10.0.0.0/26", "10.0.0.128/26", "10.0.0.192/26"].map(cidr));
     }
 
     proptest! {

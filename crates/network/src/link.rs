@@ -3,11 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -18,6 +21,9 @@ use crate::cidr::Cidr;
 use crate::mac::MacAddress;
 use crate::netlink::{Request, RouteSocket};
 
+/// The kernel looks at most once a second.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What is known of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -27,6 +33,8 @@ pub(crate) struct Link {
     /// Index of the bridge it is a port of.
     pub(crate) master: Option<u32>,
     pub(crate) is_bridge: bool,
+    /// Whether packets pass, as far as the kernel has noticed.
+    pub(crate) is_operational: bool,
 }
 
 /// A route of the main or local table.
@@ -94,9 +102,7 @@ impl RouteSocket {
 
     /// Brings an interface up.
     pub(crate) fn raise(&mut self, index: u32) -> io::Result<()> {
-        let mut message = link_message(index, Vec::new());
-        set_up(&mut message);
-        self.execute(RouteNetlinkMessage::SetLink(message), 0)
+        self.execute_all(vec![raise(index)])
     }
 
     /// Removes an interface. For one end of a veth pair this takes 20 to 30 ms.
@@ -104,7 +110,8 @@ impl RouteSocket {
         self.execute(RouteNetlinkMessage::DelLink(link_message(index, Vec::new())), 0)
     }
 
-    /// Makes a veth pair in one request: the host's end a port of its bridge, its peer inside the namespace, both up.
+    /// Makes a veth pair in one request: the host's end up and a port of its bridge, its peer inside the namespace. The
+    /// kernel cannot bring a peer up before the pair is whole.
     pub(crate) fn create_veth(&mut self, request: &VethRequest<'_>) -> io::Result<()> {
         let mut peer = link_message(
             0,
@@ -117,7 +124,6 @@ impl RouteSocket {
         if let Some(mac) = request.mac {
             peer.attributes.push(LinkAttribute::Address(mac.0.to_vec()));
         }
-        set_up(&mut peer);
         let mut message = link_message(
             0,
             vec![
@@ -132,6 +138,20 @@ impl RouteSocket {
         );
         set_up(&mut message);
         self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Waits until an interface whose other end is up passes packets. A bridge forwards nothing to a port before the kernel
+    /// has noticed that, which it does in its own time; a container that sends at once would wait a second for its first
+    /// answer. Since Linux 6.8 asking for the interface makes the kernel notice.
+    pub(crate) fn await_carrier(&mut self, name: &str) -> io::Result<()> {
+        let start = Instant::now();
+        while !self.link(name)?.ok_or(io::ErrorKind::NotFound)?.is_operational {
+            if start.elapsed() > CARRIER_TIMEOUT {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
     }
 
     /// The addresses of an interface.
@@ -200,6 +220,21 @@ pub(crate) fn add_default_route(gateway: IpAddr, index: u32) -> Request {
     (RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE)
 }
 
+/// Brings an interface up.
+pub(crate) fn raise(index: u32) -> Request {
+    let mut message = link_message(index, Vec::new());
+    set_up(&mut message);
+    (RouteNetlinkMessage::SetLink(message), 0)
+}
+
+/// Lets a bridge send packets back by the port they came from.
+pub(crate) fn set_hairpin(index: u32) -> Request {
+    let port = InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)]);
+    let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(port)];
+    let message = link_message(index, vec![LinkAttribute::LinkInfo(info)]);
+    (RouteNetlinkMessage::NewLink(message), 0)
+}
+
 /// Gives an interface a hardware address.
 pub(crate) fn set_mac(index: u32, mac: MacAddress) -> Request {
     let message = link_message(index, vec![LinkAttribute::Address(mac.0.to_vec())]);
@@ -223,13 +258,20 @@ fn family(address: IpAddr) -> AddressFamily {
 }
 
 fn describe(message: LinkMessage) -> Link {
-    let mut link =
-        Link { index: message.header.index, name: String::new(), mtu: 0, master: None, is_bridge: false };
+    let mut link = Link {
+        index: message.header.index,
+        name: String::new(),
+        mtu: 0,
+        master: None,
+        is_bridge: false,
+        is_operational: false,
+    };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.master = Some(index),
+            LinkAttribute::OperState(state) => link.is_operational = state == State::Up,
             LinkAttribute::LinkInfo(infos) => {
                 link.is_bridge = infos.contains(&LinkInfo::Kind(InfoKind::Bridge));
             }

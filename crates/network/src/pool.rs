@@ -178,7 +178,7 @@ impl Worker {
     }
 
     fn prepare(&mut self) -> io::Result<Prepared> {
-        let namespace = Namespace::create()?;
+        let mut namespace = Namespace::create()?;
         let host_interface = id::random_interface();
         self.host.create_veth(&VethRequest {
             name: &host_interface,
@@ -188,6 +188,9 @@ impl Worker {
             mac: None,
             mtu: self.port.mtu,
         })?;
+        let link = namespace.socket.link(self.interface)?.ok_or(io::ErrorKind::NotFound)?;
+        namespace.socket.raise(link.index)?;
+        self.host.await_carrier(&host_interface)?;
         Ok(Prepared { namespace, host_interface })
     }
 

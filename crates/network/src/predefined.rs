@@ -90,7 +90,8 @@ fn gateway_cidr(config: &IpamConfig) -> Option<Cidr> {
 /// The first address of a subnet that a host may have.
 pub(crate) fn first_host(subnet: Cidr) -> Cidr {
     let network: IpAddr = subnet.network().address();
-    let first = from_number(network, number(network) + u128::from(subnet.prefix() < 31));
+    let bits = if network.is_ipv4() { 32 } else { 128 };
+    let first = from_number(network, number(network) + u128::from(subnet.prefix() < bits - 1));
     Cidr::new(first, subnet.prefix()).expect("the prefix length is that of a subnet of this family")
 }
 
@@ -104,4 +105,46 @@ fn driver_options(config: &Config, mtu: u32) -> BTreeMap<String, String> {
         (options::MTU, mtu.to_string()),
     ];
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_host_is_the_first_address_that_names_no_network() {
+        for (subnet, first) in [
+            ("172.17.0.0/16", "172.17.0.1/16"),
+            ("10.0.0.4/31", "10.0.0.4/31"),
+            ("fd00:1::/64", "fd00:1::1/64"),
+            ("fd00:1::8/127", "fd00:1::8/127"),
+        ] {
+            assert_eq!(first_host(subnet.parse().unwrap()).to_string(), first);
+        }
+    }
+
+    #[test]
+    fn configure_bridge_keeps_its_subnet_until_something_is_in_its_way() {
+        let config = Config::new("/nowhere");
+        let mut record = record("bridge", Driver::Bridge);
+        let mut configure = |routed: &[&str]| {
+            let routed: Vec<Cidr> = routed.iter().map(|cidr| cidr.parse().unwrap()).collect();
+            configure_bridge(&mut record, &config, 1500, &routed).unwrap();
+            record.ipam.config[0].subnet.to_string()
+        };
+        assert_eq!(configure(&["172.17.0.0/24"]), "172.18.0.0/16");
+        assert_eq!(configure(&[]), "172.18.0.0/16");
+        assert_eq!(configure(&["172.16.0.0/12"]), "192.168.0.0/20");
+    }
+
+    #[test]
+    fn configure_bridge_bip_that_is_no_host_is_refused() {
+        for bip in ["172.17.0.0/16", "172.17.255.255/16", "10.0.0.1/31", "fd00::1/64"] {
+            let mut config = Config::new("/nowhere");
+            config.bip = Some(bip.parse().unwrap());
+            let mut record = record("bridge", Driver::Bridge);
+            let error = configure_bridge(&mut record, &config, 1500, &[]).unwrap_err().to_string();
+            assert!(error.contains(bip), "{error}");
+        }
+    }
 }

@@ -44,7 +44,8 @@ pub(crate) fn plug(
         Some(95) => Error::KernelFeature { feature: "veth interfaces", hint: "load the module `veth`" },
         _ => failed("create interface", outer)(source),
     })?;
-    address(namespace, inner, endpoint).map_err(failed("configure interface", inner))
+    address(namespace, inner, endpoint).map_err(failed("configure interface", inner))?;
+    host.await_carrier(outer).map_err(failed("wait for interface", outer))
 }
 
 /// Gives the interface that a prepared namespace has the endpoint's addresses.
@@ -60,6 +61,11 @@ pub(crate) fn occupy(namespace: &mut Namespace, endpoint: &EndpointInfo) -> Resu
 
 fn address(namespace: &mut Namespace, interface: &str, endpoint: &EndpointInfo) -> io::Result<()> {
     let link = namespace.socket.link(interface)?.ok_or(io::ErrorKind::NotFound)?;
+    namespace.socket.raise(link.index)?;
+    if endpoint.ipv6.is_some() {
+        // IPv6 does not use an interface before the kernel has noticed that packets pass.
+        namespace.socket.await_carrier(interface)?;
+    }
     namespace.socket.execute_all(address_requests(link.index, endpoint))
 }
 
@@ -69,4 +75,13 @@ fn address_requests(index: u32, endpoint: &EndpointInfo) -> Vec<Request> {
     let addresses = four.into_iter().chain(six).map(|cidr| link::add_address(index, cidr));
     let gateways = endpoint.gateway.map(IpAddr::V4).into_iter().chain(endpoint.ipv6_gateway.map(IpAddr::V6));
     addresses.chain(gateways.map(|gateway| link::add_default_route(gateway, index))).collect()
+}
+
+/// Lets a bridge send packets back by the port they came from. On machines where bridged packets pass the firewall, a
+/// container that connects to a port of its own as the host publishes it is redirected to itself on the bridge.
+pub(crate) fn reflect(host: &mut RouteSocket, endpoint: &EndpointInfo) -> Result<(), Error> {
+    let Some(name) = &endpoint.host_interface else { return Ok(()) };
+    let failed = |source| Error::Link { action: "configure interface", subject: name.clone(), source };
+    let link = host.link(name).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    host.execute_all(vec![link::set_hairpin(link.index)]).map_err(failed)
 }

@@ -27,6 +27,12 @@ const ELEMENTS_PER_MESSAGE: usize = 500;
 const REGISTER: u32 = 8;
 const VERDICT_REGISTER: u32 = 0;
 
+/// A note for `nft`, which shows the names of interfaces backwards without it: attribute 0 (byte order of keys), 4 bytes, 1.
+const KEYS_IN_HOST_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
+
 const SET_ELEMENT_INTERVAL_END: u32 = 1;
 const NFT_NAT_DNAT: u32 = 1;
 /// The bindings count this enumeration from 0, the kernel from 1.
@@ -124,9 +130,12 @@ impl Batch {
             .push_key_type(type_number(set.key))
             .push_key_len(length(set.key))
             .push_data_type(value_type);
-        match set.value {
-            Value::Verdict => drop(attributes),
-            Value::Fields(_) => drop(attributes.push_data_len(value_length)),
+        let attributes = match set.value {
+            Value::Verdict => attributes,
+            Value::Fields(_) => attributes.push_data_len(value_length),
+        };
+        if set.key == [Field::Interface] {
+            drop(attributes.push_userdata(&KEYS_IN_HOST_ORDER));
         }
     }
 

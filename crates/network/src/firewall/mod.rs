@@ -1,17 +1,22 @@
 //! The firewall: one nftables table of an engine's own, changed in atomic batches.
 //!
 //! [`rules`] decides what the table holds, as plain data; [`batch`] puts it in the kernel's words; [`Firewall`] sends it.
+//! [`conntrack`] makes the kernel forget what it remembers of connections from before a change.
 
 mod batch;
+mod conntrack;
 mod rules;
 mod table;
 
 use std::io;
+use std::net::IpAddr;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use crate::error::Error;
+use crate::port::Protocol;
 use batch::{Batch, Change};
+use conntrack::Forget;
 pub(crate) use rules::{Bridge, Redirection};
 
 const ACKNOWLEDGE: u16 = 4;
@@ -46,12 +51,22 @@ impl Firewall {
 
     /// Publishes ports.
     pub(crate) fn publish(&mut self, redirections: &[Redirection]) -> Result<(), Error> {
-        self.change(Change::Add, redirections)
+        self.change(Change::Add, redirections)?;
+        for redirection in udp(redirections) {
+            let (address, port) = redirection.host;
+            self.forget(Forget::ToPort { ipv6: address.is_ipv6(), port });
+        }
+        Ok(())
     }
 
     /// Takes published ports back.
     pub(crate) fn unpublish(&mut self, redirections: &[Redirection]) -> Result<(), Error> {
-        self.change(Change::Remove, redirections)
+        let changed = self.change(Change::Remove, redirections);
+        let mut containers: Vec<IpAddr> =
+            udp(redirections).map(|redirection| redirection.container.0).collect();
+        containers.dedup();
+        containers.into_iter().for_each(|container| self.forget(Forget::AnsweredBy(container)));
+        changed
     }
 
     /// Removes the table.
@@ -66,6 +81,19 @@ impl Firewall {
                 batch.elements(change, map, false, &[element]);
             }
         })
+    }
+
+    /// Forgets UDP connections. Where the kernel cannot, they end by themselves after two minutes of silence.
+    fn forget(&mut self, forget: Forget) {
+        const ENOENT: i32 = 2;
+        let sequence = self.sequence;
+        self.sequence = self.sequence.wrapping_add(1);
+        match self.send(&conntrack::message(forget, sequence), sequence, sequence) {
+            Err(error) if error.raw_os_error() != Some(ENOENT) => {
+                tracing::debug!(?forget, %error, "connections could not be forgotten");
+            }
+            _ => {}
+        }
     }
 
     fn commit(&mut self, fill: impl FnOnce(&mut Batch)) -> Result<(), Error> {
@@ -104,6 +132,10 @@ impl Firewall {
             }
         }
     }
+}
+
+fn udp(redirections: &[Redirection]) -> impl Iterator<Item = &Redirection> {
+    redirections.iter().filter(|redirection| redirection.protocol == Protocol::Udp)
 }
 
 /// A kernel without nftables answers in its own way; say what is meant.

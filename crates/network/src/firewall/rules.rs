@@ -4,7 +4,7 @@
 //! per published port is one element of a map. So a packet's way does not get longer with the number of networks,
 //! containers or ports, and starting a container that publishes nothing changes no rule.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::cidr::Cidr;
 use crate::firewall::table::{
@@ -242,11 +242,9 @@ fn publish_rules() -> Vec<Vec<Statement>> {
 
 fn postrouting_rules() -> Vec<Vec<Statement>> {
     let loopback: Cidr = "127.0.0.0/8".parse().expect("a valid CIDR address");
-    let loopback6 = single(IpAddr::from(Ipv6Addr::LOCALHOST));
     vec![
-        // The host's own connection to a published port by 127.0.0.1 or ::1: the container must be able to answer.
+        // The host's own connection to a published port by 127.0.0.1: the container must be able to answer.
         vec![Statement::Source(loopback), Statement::Redirected, Statement::Masquerade],
-        vec![Statement::Source(loopback6), Statement::Redirected, Statement::Masquerade],
         vec![Statement::VerdictMap { key: KeySource::Source4, map: "source4" }],
         vec![Statement::VerdictMap { key: KeySource::Source6, map: "source6" }],
     ]

@@ -239,7 +239,7 @@ fn connect_failing_on_the_way_gives_the_address_back() {
 #[test]
 fn open_with_default_subnet_in_use_takes_the_next() {
     on_machine(|| {
-        run("ip", &["link", "add", "other", "type", "dummy"]);
+        run("ip", &["link", "add", "other", "type", "bridge"]);
         run("ip", &["address", "add", "172.17.5.1/24", "dev", "other"]);
         run("ip", &["link", "set", "other", "up"]);
         let engine = Engine::new();

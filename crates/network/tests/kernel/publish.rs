@@ -132,6 +132,41 @@ fn published_udp_port_answers() {
 }
 
 #[test]
+fn udp_client_that_goes_on_sending_reaches_the_present_container() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let neighbour = Neighbour::new();
+        let client = inside(neighbour.netns.as_fd(), || UdpSocket::bind("198.51.100.2:4000").unwrap());
+        let send = || client.send_to(b"hello", socket(HERE, 5353)).map(drop);
+        let publish_on = |name: &str, address: &str| {
+            let mut request = request(name);
+            request.ipv4 = Some(address.parse().unwrap());
+            request.ports =
+                vec![PortBinding { protocol: Protocol::Udp, ..port(53, None, Some((5353, 5353))) }];
+            engine.networks.connect(request).unwrap()
+        };
+        let listen = |sandbox: &Sandbox| {
+            let server = inside(sandbox.netns.as_fd(), || UdpSocket::bind("0.0.0.0:53").unwrap());
+            server.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            server
+        };
+        // The kernel remembers a connection to the port before anything is published on it.
+        send().unwrap();
+        let first = publish_on("first", "172.17.0.20");
+        let server = listen(&first);
+        let _ = send();
+        let _ = send();
+        assert!(server.recv(&mut [0; 8]).is_ok(), "the first container");
+        engine.networks.release(&first.endpoint);
+        let second = publish_on("second", "172.17.0.30");
+        let server = listen(&second);
+        let _ = send();
+        let _ = send();
+        assert!(server.recv(&mut [0; 8]).is_ok(), "the second container");
+    });
+}
+
+#[test]
 fn release_takes_the_port_back() {
     on_machine(|| {
         let engine = Engine::new();
