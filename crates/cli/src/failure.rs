@@ -67,6 +67,7 @@ fn errno_text(code: i32) -> Option<&'static str> {
         rustix::io::Errno::ISDIR => "is a directory",
         rustix::io::Errno::NOTDIR => "not a directory",
         rustix::io::Errno::EXIST => "file exists",
+        rustix::io::Errno::PIPE => "broken pipe",
         rustix::io::Errno::NOSPC => "no space left on device",
         rustix::io::Errno::CONNREFUSED => "connection refused",
         _ => return None,

@@ -2,7 +2,7 @@
 
 use api::container::{AttachOptions, ContainerInspect, WaitCondition};
 
-use super::run::{Follow, Session, check_terminal, detach_keys};
+use super::run::{Follow, OnDetach, Session, check_terminal, detach_keys, redraw};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -74,7 +74,12 @@ impl Leaf for Attach {
                 stdin: session.stdin,
                 detach_keys: raw.is_some().then_some(keys),
             });
-            let end = Follow { client, id: name, session, proxy }.until_end(copying, waiting).await;
+            if session.tty {
+                redraw(client, name).await;
+            }
+            let on_detach = OnDetach::Fail;
+            let end =
+                Follow { client, id: name, session, proxy, on_detach }.until_end(copying, waiting).await;
             drop(raw);
             end
         })

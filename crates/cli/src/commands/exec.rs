@@ -3,7 +3,7 @@
 use api::exec::ExecCreateRequest;
 use client::{Client, ExecStart, Hijacked};
 
-use super::run::{Session, check_terminal, current_size, detach_keys};
+use super::run::{Session, check_terminal, current_size, detach_keys, output_failure};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -114,7 +114,7 @@ async fn interact(
     });
     let detached = tokio::select! {
         result = &mut copying.output => {
-            result.unwrap_or(Ok(())).map_err(|error| Failure::message(error.to_string()))?;
+            result.unwrap_or(Ok(())).map_err(|error| output_failure(&error))?;
             false
         }
         Ok(()) = &mut copying.detached => true,

@@ -7,7 +7,7 @@ use super::create::{CreateFlags, check_pull, create_container, with_help};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::container_options::container_flags;
-use crate::failure::Failure;
+use crate::failure::{Failure, io_text};
 use crate::flag::{Flag, Options};
 use crate::stream::{self, Attachment, Copying};
 use crate::terminal::{self, DetachKeys, RawMode, Signals};
@@ -144,7 +144,7 @@ async fn run(
         stdin: session.stdin,
         detach_keys: raw.is_some().then_some(keys),
     });
-    let follow = Follow { client, id: &id, session, proxy };
+    let follow = Follow { client, id: &id, session, proxy, on_detach: OnDetach::Succeed };
     let end = follow.until_end(copying, waiting).await;
     drop(raw);
     end
@@ -170,12 +170,22 @@ impl Session {
     }
 }
 
+/// What a command does when the user leaves the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDetach {
+    /// It has done its work.
+    Succeed,
+    /// It says so, and fails, because it does not know how the container ends.
+    Fail,
+}
+
 /// Follows an attached container until it ends or the user leaves it.
 pub(crate) struct Follow<'a> {
     pub(crate) client: &'a Client,
     pub(crate) id: &'a str,
     pub(crate) session: Session,
     pub(crate) proxy: Option<Signals>,
+    pub(crate) on_detach: OnDetach,
 }
 
 /// How the user's part ended.
@@ -196,23 +206,24 @@ impl Follow<'_> {
                 end_by_signal(&mut endings)
             )
         };
-        let foreground = finish(copying, waiting, session);
+        let foreground = finish(copying, waiting, session, self.on_detach);
         tokio::select! {
             result = foreground => result,
-            _ = background => unreachable_end(),
+            // These go on for ever.
+            _ = background => Ok(()),
         }
     }
 }
 
-/// The background tasks go on for ever.
-fn unreachable_end() -> Result<(), Failure> {
-    Ok(())
-}
-
-async fn finish(mut copying: Copying, waiting: Waiting, session: Session) -> Result<(), Failure> {
+async fn finish(
+    mut copying: Copying,
+    waiting: Waiting,
+    session: Session,
+    on_detach: OnDetach,
+) -> Result<(), Failure> {
     let mut status = std::pin::pin!(waiting.finish());
     let left = tokio::select! {
-        left = user_leaves(&mut copying) => Some(left),
+        left = user_leaves(&mut copying) => left,
         answer = &mut status => {
             // What the container wrote last may still be on its way.
             if !session.stdout && !session.stderr {
@@ -223,9 +234,10 @@ async fn finish(mut copying: Copying, waiting: Waiting, session: Session) -> Res
         }
     };
     match left {
-        Some(Left::Detached) => Ok(()),
-        Some(Left::Output(Err(error))) => Err(Failure::message(error.to_string())),
-        _ => exit_code(status.await),
+        Left::Detached if on_detach == OnDetach::Fail => Err(Failure::message("read escape sequence")),
+        Left::Detached => Ok(()),
+        Left::Output(Err(error)) => Err(output_failure(&error)),
+        Left::Output(Ok(())) => exit_code(status.await),
     }
 }
 
@@ -238,6 +250,11 @@ async fn user_leaves(copying: &mut Copying) -> Left {
             Ok(()) = &mut copying.detached => return Left::Detached,
         }
     }
+}
+
+/// Output that could not be written.
+pub(crate) fn output_failure(error: &std::io::Error) -> Failure {
+    Failure::message(format!("write /dev/stdout: {}", io_text(error)))
 }
 
 fn exit_code(answer: Result<api::container::WaitResponse, client::Error>) -> Result<(), Failure> {
@@ -285,6 +302,14 @@ async fn follow_size(client: &Client, id: &str, tty: bool) {
         resize().await;
     }
     std::future::pending().await
+}
+
+/// Makes programs in the container's terminal draw themselves anew, by a size that is not the right one.
+pub(crate) async fn redraw(client: &Client, id: &str) {
+    if let Some(size) = current_size().filter(|_| terminal::stdout_is_terminal()) {
+        let other = ResizeOptions { height: size.height + 1, width: size.width + 1 };
+        let _ = client.resize_container(id, other).await;
+    }
 }
 
 /// The size of the terminal at standard output.

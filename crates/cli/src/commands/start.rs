@@ -3,7 +3,7 @@
 use api::container::{AttachOptions, WaitCondition};
 use client::Client;
 
-use super::run::{Follow, Session, check_terminal, detach_keys};
+use super::run::{Follow, OnDetach, Session, check_terminal, detach_keys};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -117,7 +117,9 @@ async fn start_attached(
         stdin: session.stdin,
         detach_keys: raw.is_some().then_some(keys),
     });
-    let end = Follow { client, id: &id, session, proxy }.until_end(copying, waiting).await;
+    let end = Follow { client, id: &id, session, proxy, on_detach: OnDetach::Succeed }
+        .until_end(copying, waiting)
+        .await;
     drop(raw);
     end
 }
