@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How long another engine, started at the same time by someone else, may take to answer after ours has ended.
-const RIVAL_LIMIT: Duration = Duration::from_secs(5);
+const RIVAL_LIMIT: Duration = Duration::from_secs(2);
 const TAIL: u64 = 2048;
 
 /// Connects to the engine at `target`, which is a unix socket, and starts it if nobody listens there.
@@ -68,6 +68,9 @@ fn spawn(socket: &Path, log: &Path) -> Result<Child, Failure> {
     let open = |error: std::io::Error| {
         Failure::message(format!("cannot start the engine: open {}: {}", log.display(), io_text(&error)))
     };
+    if let Some(directory) = log.parent() {
+        std::fs::create_dir_all(directory).map_err(open)?;
+    }
     let output = OpenOptions::new().create(true).append(true).open(log).map_err(open)?;
     let errors = output.try_clone().map_err(open)?;
     let mut command = Command::new("/proc/self/exe");

@@ -115,3 +115,69 @@ pub(crate) const OTHERS: &[Command] = &[
 pub(crate) fn find(name: &str) -> Option<&'static Command> {
     [COMMON, MANAGEMENT, OTHERS].into_iter().flatten().find(|command| command.is_called(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::command::Action;
+    use crate::flag::Info;
+
+    /// What `docker COMMAND --help` of version 28.2 lists, a line per flag: `run: -e, --env list`.
+    const RECORDED: &str = include_str!("recorded/flags-28.2.txt");
+
+    fn flags_of(name: &str) -> Vec<Info> {
+        match find(name).map(|command| command.action) {
+            Some(Action::Leaf { flags, .. }) => flags(),
+            _ => panic!("{name} is no command"),
+        }
+    }
+
+    fn shown(flag: &Info) -> String {
+        let short = flag.short.map(|short| format!("-{short}, ")).unwrap_or_default();
+        format!("{short}--{} {}", flag.long, flag.kind).trim_end().to_owned()
+    }
+
+    #[test]
+    fn flags_have_the_names_letters_and_kinds_of_docker() {
+        for line in RECORDED.lines() {
+            let (command, recorded) = line.split_once(": ").unwrap();
+            // What is refused by name needs no kind.
+            let refused = |flag: &Info| flag.hidden && recorded.starts_with(&format!("--{}", flag.long));
+            let found = flags_of(command).iter().any(|flag| shown(flag) == recorded || refused(flag));
+            assert!(found || recorded == "--help", "{line}");
+        }
+    }
+
+    #[test]
+    fn visible_flags_are_only_those_of_docker() {
+        let recorded: BTreeSet<&str> = RECORDED.lines().collect();
+        for command in [COMMON, OTHERS].into_iter().flatten() {
+            if !RECORDED.contains(&format!("{}: ", command.name)) {
+                continue;
+            }
+            for flag in flags_of(command.name).iter().filter(|flag| !flag.hidden) {
+                let line = format!("{}: {}", command.name, shown(flag));
+                assert!(recorded.contains(line.as_str()), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_at_each_place() {
+        let mut names = BTreeSet::new();
+        for command in [COMMON, MANAGEMENT, OTHERS].into_iter().flatten() {
+            assert!(names.insert(command.name), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_help_text_or_is_hidden() {
+        for command in [COMMON, OTHERS].into_iter().flatten() {
+            for flag in flags_of(command.name) {
+                assert_eq!(flag.usage.is_empty(), flag.hidden, "{} --{}", command.name, flag.long);
+            }
+        }
+    }
+}
