@@ -2,20 +2,24 @@
 
 mod daemon;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before anything that makes a thread.
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    if Path::new(&name).file_name() == Some(OsStr::new("dockerd")) {
-        return daemon::main(std::env::args_os());
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let called = arguments.first().and_then(|name| Path::new(name).file_name()).unwrap_or_default();
+    match called.to_str() {
+        Some("dockerd") => return daemon::main(std::env::args_os()),
+        Some("docker-init") => return runtime::init::main(arguments),
+        Some("corten-runtime") => return runtime::cli::main(arguments),
+        _ => {}
     }
-    match arguments.next() {
-        Some(argument) if argument == "shim" => runtime::supervisor::main(),
-        Some(argument) if argument == "daemon" => daemon::main(std::env::args_os().skip(1)),
+    match arguments.get(1).and_then(|argument| argument.to_str()) {
+        Some("shim") => runtime::supervisor::main(),
+        Some("runtime") => runtime::cli::main(arguments.into_iter().skip(1).collect()),
+        Some("daemon") => daemon::main(std::env::args_os().skip(1)),
         _ => ExitCode::FAILURE,
     }
 }

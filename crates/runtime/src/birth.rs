@@ -70,12 +70,12 @@ pub(crate) fn set_oom_score(pid: i32, adjust: Option<i32>) -> Result<(), Error> 
         .step_with(|| format!("set oom_score_adj to {adjust}"))
 }
 
-/// Sets its limits, which come last because they hold for its set-up too.
-pub(crate) fn set_limits(pid: i32, limits: &[PosixRlimit]) -> Result<(), Error> {
+/// Sets the limits of a process, or of the calling one. Late, because they hold for the rest of its set-up too.
+pub(crate) fn set_limits(pid: Option<i32>, limits: &[PosixRlimit]) -> Result<(), Error> {
     for limit in limits {
         let value = |value: u64| Some(value).filter(|value| *value != u64::MAX);
         let new = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
-        rustix::process::prlimit(Pid::from_raw(pid), resource(limit.typ()), new)
+        rustix::process::prlimit(pid.and_then(Pid::from_raw), resource(limit.typ()), new)
             .step_with(|| format!("set {} to {}:{}", limit.typ(), limit.soft(), limit.hard()))?;
     }
     Ok(())

@@ -201,6 +201,14 @@ fn open_for_user_namespace(mut plan: Plan<'_>) -> Result<Plan<'_>, Error> {
     Ok(plan)
 }
 
+/// A process in a user namespace cannot raise its own limits.
+pub(crate) fn limits_of_parent(namespaces: Namespaces, process: &mut ProcessPlan) -> Vec<PosixRlimit> {
+    match namespaces.contains(Namespaces::USER) {
+        true => std::mem::take(&mut process.limits),
+        false => Vec::new(),
+    }
+}
+
 /// What the parent does while the process sets itself up.
 struct Parentage<'a> {
     spec: &'a Spec,
@@ -218,7 +226,7 @@ impl<'a> Parentage<'a> {
             cgroup: options.cgroup,
             mappings: plan.namespaces.mappings.take(),
             oom_score_adjust: plan.process.oom_score_adjust,
-            limits: std::mem::take(&mut plan.process.limits),
+            limits: limits_of_parent(plan.namespaces.new, &mut plan.process),
             hook_state: plan.hook_state.clone(),
         }
     }
@@ -236,7 +244,7 @@ impl<'a> Parentage<'a> {
             side.tell(Order::HooksDone);
             Ok(())
         })?;
-        birth::set_limits(pid, &self.limits)?;
+        birth::set_limits(Some(pid), &self.limits)?;
         Ok(terminal)
     }
 

@@ -14,7 +14,7 @@ use sys::root::Root;
 
 use crate::birth;
 use crate::cgroup::Cgroup;
-use crate::container::{SeccompSource, Stdio, place};
+use crate::container::{SeccompSource, Stdio, limits_of_parent, place};
 use crate::error::{Error, Step};
 use crate::filter;
 use crate::filter::Filter;
@@ -102,7 +102,7 @@ struct Plan<'a> {
 pub fn exec(options: ExecOptions<'_>) -> Result<Executed, Error> {
     let mut plan = plan(&options)?;
     birth::hide()?;
-    let limits = std::mem::take(&mut plan.process.limits);
+    let limits = limits_of_parent(plan.namespaces, &mut plan.process);
     let oom_score_adjust = plan.process.oom_score_adjust;
     let pid_namespace = open_pid_namespace(options.pid)?;
     let ExecOptions { stdio, cgroup, .. } = options;
@@ -113,7 +113,7 @@ pub fn exec(options: ExecOptions<'_>) -> Result<Executed, Error> {
     let child = birth::in_pid_namespace(thread, Some(&pid_namespace), || {
         sys::process::spawn(thread, spawn, || {
             drop(parent.take());
-            run(plan, stdio, &child_side)
+            run(plan, stdio, child_side)
         })
     })?;
     let parent = parent.expect("it is taken in the copy only");
@@ -121,7 +121,7 @@ pub fn exec(options: ExecOptions<'_>) -> Result<Executed, Error> {
         .and_then(|()| place(cgroup, child.pid))
         .inspect(|()| parent.tell(Order::Placed))
         .and_then(|()| birth::await_ready(&parent, || Ok(())))
-        .and_then(|terminal| birth::set_limits(child.pid, &limits).map(|()| terminal));
+        .and_then(|terminal| birth::set_limits(Some(child.pid), &limits).map(|()| terminal));
     let terminal = match attended {
         Ok(terminal) => terminal,
         Err(error) => return Err(birth::abandon(&child, &parent, error)),
@@ -191,12 +191,14 @@ fn namespaces_to_join(pid: i32) -> Result<Namespaces, Error> {
     Ok(kinds)
 }
 
-fn run(mut plan: Plan<'_>, stdio: Stdio, side: &ChildSide) -> i32 {
-    let error = match set_up(&mut plan, stdio, side) {
+fn run(mut plan: Plan<'_>, stdio: Stdio, side: ChildSide) -> i32 {
+    // Kept until a failure is told: the end of its terminal ends a process (SIGHUP).
+    let mut terminal = None;
+    let error = match set_up(&mut plan, stdio, &side, &mut terminal) {
         Err(error) => error,
-        Ok((prepared, terminal)) => {
+        Ok(prepared) => {
             side.ready(terminal.as_ref().map(AsFd::as_fd));
-            drop(terminal);
+            drop(terminal.take());
             side.expect(Order::Start);
             process::execute(prepared, plan.preserve_fds)
         }
@@ -205,7 +207,12 @@ fn run(mut plan: Plan<'_>, stdio: Stdio, side: &ChildSide) -> i32 {
     1
 }
 
-fn set_up(plan: &mut Plan<'_>, stdio: Stdio, side: &ChildSide) -> Result<(Prepared, Option<OwnedFd>), Error> {
+fn set_up(
+    plan: &mut Plan<'_>,
+    stdio: Stdio,
+    side: &ChildSide,
+    terminal: &mut Option<OwnedFd>,
+) -> Result<Prepared, Error> {
     let attributes = attributes(plan);
     // In the cgroups first: nothing of what follows is to be charged to the host, and a new member of a cgroup
     // namespace must be below its root.
@@ -220,7 +227,7 @@ fn set_up(plan: &mut Plan<'_>, stdio: Stdio, side: &ChildSide) -> Result<(Prepar
     let root = Root::at(Path::new("/")).step("open the root of the container")?;
     root.make_directory(&plan.process.directory)
         .step_with(|| format!("make the working directory {:?}", plan.process.directory))?;
-    let terminal = setup::set_up_terminal(stdio, &root)?;
+    *terminal = setup::set_up_terminal(stdio, &root)?;
     let surroundings = Surroundings {
         root: &root,
         user: plan.user,
@@ -228,7 +235,7 @@ fn set_up(plan: &mut Plan<'_>, stdio: Stdio, side: &ChildSide) -> Result<(Prepar
         dies_with_parent: plan.lifetime == Lifetime::OfParent,
         attributes,
     };
-    Ok((process::prepare(&plan.process, surroundings)?, terminal))
+    process::prepare(&plan.process, surroundings)
 }
 
 fn attributes(plan: &Plan<'_>) -> Option<OwnedFd> {

@@ -12,12 +12,14 @@
 
 mod birth;
 pub mod cgroup;
+pub mod cli;
 pub mod container;
 pub mod error;
 pub mod exec;
 mod filter;
 pub mod gate;
 pub mod hooks;
+pub mod init;
 mod plan;
 mod process;
 pub mod seccomp;

@@ -5,9 +5,11 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use rustix::process::{WaitId, WaitIdOptions};
 
+use crate::mount::{Attributes, Change, Depth, DetachedMount};
 use crate::namespace::Namespaces;
 use crate::{Errno, Result};
 
@@ -249,6 +251,29 @@ pub fn install(source: BorrowedFd<'_>, target: u32) -> Result<()> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: always sound, it does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Executes this program anew from where nobody can write to it, unless that is so already.
+///
+/// A process of a container can be made to execute the runtime's own file (`#!/proc/self/exe`) and then open it for
+/// writing. A read-only mount of the file, attached nowhere, makes that impossible and costs no copy.
+///
+/// # Errors
+/// What keeps the mount from being made; nothing has changed then. Where it was not necessary it returns.
+pub fn execute_protected(arguments: &[CString], environment: &[CString]) -> Result<()> {
+    const PATH: &str = "/proc/self/exe";
+    if rustix::fs::statvfs(PATH)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) || is_sealed(PATH)? {
+        return Ok(());
+    }
+    let copy = DetachedMount::copy(Path::new(PATH), Depth::Single)?;
+    copy.change(Change::set(Attributes::READ_ONLY), Depth::Single)?;
+    Err(execute_fd(copy.as_fd(), arguments, environment))
+}
+
+fn is_sealed(path: &str) -> Result<bool> {
+    let file = fs::File::open(path).map_err(errno)?;
+    // Files that cannot be sealed answer EINVAL.
+    Ok(rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(rustix::fs::SealFlags::WRITE)))
 }
 
 /// The error of the last call into libc.

@@ -23,7 +23,7 @@ pub(crate) struct ProcessPlan {
     pub(crate) capabilities: CapabilityPlan,
     /// Whether `execve` may give it more.
     pub(crate) no_new_privileges: bool,
-    /// Limits that its parent sets.
+    /// Limits that it sets itself; empty where its parent does.
     pub(crate) limits: Vec<PosixRlimit>,
     /// How willingly the kernel kills it for want of memory.
     pub(crate) oom_score_adjust: Option<i32>,

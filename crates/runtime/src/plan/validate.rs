@@ -62,7 +62,7 @@ pub(crate) fn names(spec: &Spec, private: Namespaces) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn refuse(fields: &[(&str, bool)]) -> Result<(), Error> {
+fn refuse(fields: &[(&str, bool)]) -> Result<(), Error> {
     match fields.iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(Error::unsupported(*field)),
         None => Ok(()),

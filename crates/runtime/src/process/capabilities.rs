@@ -1,6 +1,6 @@
 //! The five capability sets of a process.
 
-use oci::runtime::{Capabilities, Capability, LinuxCapabilities};
+use oci::runtime::{Capabilities, LinuxCapabilities};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use sys::Errno;
 
@@ -36,54 +36,10 @@ impl CapabilityPlan {
 }
 
 fn bits(capabilities: Option<&Capabilities>) -> u64 {
-    capabilities.into_iter().flatten().fold(0, |bits, capability| bits | 1 << number(*capability))
-}
-
-/// Numbers of linux/capability.h.
-fn number(capability: Capability) -> u32 {
-    match capability {
-        Capability::Chown => 0,
-        Capability::DacOverride => 1,
-        Capability::DacReadSearch => 2,
-        Capability::Fowner => 3,
-        Capability::Fsetid => 4,
-        Capability::Kill => 5,
-        Capability::Setgid => 6,
-        Capability::Setuid => 7,
-        Capability::Setpcap => 8,
-        Capability::LinuxImmutable => 9,
-        Capability::NetBindService => 10,
-        Capability::NetBroadcast => 11,
-        Capability::NetAdmin => 12,
-        Capability::NetRaw => 13,
-        Capability::IpcLock => 14,
-        Capability::IpcOwner => 15,
-        Capability::SysModule => 16,
-        Capability::SysRawio => 17,
-        Capability::SysChroot => 18,
-        Capability::SysPtrace => 19,
-        Capability::SysPacct => 20,
-        Capability::SysAdmin => 21,
-        Capability::SysBoot => 22,
-        Capability::SysNice => 23,
-        Capability::SysResource => 24,
-        Capability::SysTime => 25,
-        Capability::SysTtyConfig => 26,
-        Capability::Mknod => 27,
-        Capability::Lease => 28,
-        Capability::AuditWrite => 29,
-        Capability::AuditControl => 30,
-        Capability::Setfcap => 31,
-        Capability::MacOverride => 32,
-        Capability::MacAdmin => 33,
-        Capability::Syslog => 34,
-        Capability::WakeAlarm => 35,
-        Capability::BlockSuspend => 36,
-        Capability::AuditRead => 37,
-        Capability::Perfmon => 38,
-        Capability::Bpf => 39,
-        Capability::CheckpointRestore => 40,
-    }
+    capabilities
+        .into_iter()
+        .flatten()
+        .fold(0, |bits, capability| bits | 1 << oci::capability::number(*capability))
 }
 
 /// Drops everything from the bounding set that is not in `keep`; needs `CAP_SETPCAP`. Returns what the

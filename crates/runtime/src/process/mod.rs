@@ -14,6 +14,7 @@ use sys::Errno;
 use sys::root::Root;
 
 use self::user::Identity;
+use crate::birth;
 use crate::error::{Error, Reason, Step};
 use crate::filter::Filter;
 use crate::plan::process::{ProcessPlan, c_strings};
@@ -62,6 +63,7 @@ pub(crate) fn prepare(plan: &ProcessPlan, surroundings: Surroundings<'_>) -> Res
         // Without no_new_privs the filter needs CAP_SYS_ADMIN, which is gone in a moment.
         filter.load()?;
     }
+    birth::set_limits(None, &plan.limits)?;
     let entered = enter_directory(plan)?;
     let known = capabilities::drop_bounding(plan.capabilities.bounding)?;
     rustix::thread::set_keep_capabilities(true).step("keep capabilities")?;
@@ -94,7 +96,7 @@ pub(crate) fn execute(prepared: Prepared, preserve_fds: u32) -> Error {
     }
     sys::process::reset_signals();
     if let Some(Err(error)) = prepared.filter.map(|filter| filter.load()) {
-        return error.into();
+        return error;
     }
     let errno = sys::process::execute(&prepared.program, &prepared.arguments, &prepared.environment);
     command::execution_failure(&prepared.program.to_string_lossy(), errno)

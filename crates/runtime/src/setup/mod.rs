@@ -70,16 +70,17 @@ pub(crate) struct Plan<'a> {
 /// The life of the process up to its program; returns its exit code where it does not get there.
 pub(crate) fn run(mut plan: Plan<'_>, stdio: Stdio, gate: GateKind, side: ChildSide) -> i32 {
     let dies_with_parent = matches!(gate, GateKind::Parent);
-    match set_up(&mut plan, stdio, &side, dies_with_parent) {
-        Err(error) => fail(&side, &error),
-        Ok((prepared, terminal)) => {
-            side.ready(terminal.as_ref().map(AsFd::as_fd));
-            drop(terminal);
-            let side = wait(gate, side);
-            let error = start(&plan, prepared);
-            fail(&side, &error)
-        }
-    }
+    // Kept until a failure is told: the end of its terminal ends a process (SIGHUP).
+    let mut terminal = None;
+    let prepared = match set_up(&mut plan, stdio, &side, dies_with_parent, &mut terminal) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&side, &error),
+    };
+    side.ready(terminal.as_ref().map(AsFd::as_fd));
+    drop(terminal);
+    let side = wait(gate, side);
+    let error = start(&plan, prepared);
+    fail(&side, &error)
 }
 
 fn fail(side: &ChildSide, error: &Error) -> i32 {
@@ -119,7 +120,8 @@ fn set_up(
     stdio: Stdio,
     side: &ChildSide,
     dies_with_parent: bool,
-) -> Result<(Prepared, Option<OwnedFd>), Error> {
+    terminal: &mut Option<OwnedFd>,
+) -> Result<Prepared, Error> {
     namespaces::enter(plan, side)?;
     let host_proc = open_procfs()?;
     let mut placement = Placement::new(plan, side);
@@ -133,20 +135,17 @@ fn set_up(
     rootfs::propagate(plan)?;
     root.make_directory(&plan.process.directory)
         .step_with(|| format!("make the working directory {:?}", plan.process.directory))?;
-    let terminal = terminal::set_up(stdio, &root)?;
+    *terminal = terminal::set_up(stdio, &root)?;
     finish(plan, &root, host_proc.as_fd())?;
     let attributes = attributes(plan, host_proc.as_fd());
-    let prepared = process::prepare(
-        &plan.process,
-        Surroundings {
-            root: &root,
-            user: plan.user,
-            filter: plan.filter.take(),
-            dies_with_parent,
-            attributes,
-        },
-    )?;
-    Ok((prepared, terminal))
+    let surroundings = Surroundings {
+        root: &root,
+        user: plan.user,
+        filter: plan.filter.take(),
+        dies_with_parent,
+        attributes,
+    };
+    process::prepare(&plan.process, surroundings)
 }
 
 /// All that makes something read-only or out of sight comes last.
