@@ -128,21 +128,17 @@ fn masked_paths_have_nothing_and_read_only_paths_stay_as_they_are() {
 
 #[test]
 fn program_inherits_three_descriptors() {
-    let text = Bundle::script("for fd in /proc/$$/fd/*; do echo ${fd##*/}; done").run_ok();
-    let mut inherited: Vec<u32> = text.split_whitespace().map(|fd| fd.parse().expect("a number")).collect();
-    inherited.sort_unstable();
-    // The shell itself may open its script at 10 and above.
-    inherited.retain(|fd| *fd < 10);
-    assert_eq!(inherited, [0, 1, 2]);
+    let text = Bundle::script("ls /proc/$$/fd; true").run_ok();
+    assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2"]);
 }
 
 #[test]
 fn devices_are_the_default_ones() {
-    let script = "cd /dev; for name in *; do if [ -c $name ]; then stat -c '%n %t:%T %a' $name; fi; done";
+    let script = "cd /dev; for name in *; do if [ -c $name ] && ! [ -L $name ]; then stat -c '%n %t:%T %a' $name; fi; done";
     let text = Bundle::script(script).run_ok();
     let expected =
         ["full 1:7 666", "null 1:3 666", "random 1:8 666", "tty 5:0 666", "urandom 1:9 666", "zero 1:5 666"];
-    let devices: Vec<&str> = text.lines().filter(|line| !line.starts_with("ptmx")).collect();
+    let devices: Vec<&str> = text.lines().collect();
     assert_eq!(devices, expected);
 }
 
@@ -212,8 +208,10 @@ fn executable_of_the_runtime_cannot_be_written() {
     bundle.create();
     let path = format!("/proc/{}/exe", bundle.state()["pid"]);
     assert!(fs::read_link(&path).is_ok(), "the process waits for its start");
-    let error = fs::OpenOptions::new().write(true).open(&path).expect_err("it is on a read-only mount");
-    assert_eq!(error.raw_os_error(), Some(sys::Errno::ROFS.raw_os_error()), "{error}");
+    // As long as it runs it is busy; the mount stays read-only after that.
+    fs::OpenOptions::new().write(true).open(&path).expect_err("it runs");
+    let flags = rustix::fs::statvfs(&path).expect("its mount").f_flag;
+    assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{flags:?}");
 }
 
 #[test]

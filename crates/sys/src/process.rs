@@ -207,9 +207,15 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 
 /// Gives every signal its default disposition and unblocks them all, as a program expects to find them.
 pub fn reset_signals() {
+    // The kernel's own structure: handler, flags, restorer and mask. All zero it is the default disposition.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours; numbers that cannot be set are refused by the kernel.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the structure is as long as the kernel reads and the default runs no code of ours. The C library's
+        // wrapper would leave out the signals that it uses itself, which may have been ignored by who started this.
+        unsafe {
+            let none = std::ptr::null::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, size_of::<u64>());
+        }
     }
     // SAFETY: an all-zero set is a valid, empty one.
     unsafe {

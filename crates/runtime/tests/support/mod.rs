@@ -1,4 +1,5 @@
 //! Bundles made of busybox, and the runtime's command line.
+#![allow(dead_code, reason = "each of the test programs uses its part")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,19 +15,19 @@ const APPLETS: [&str; 18] = [
 ];
 
 /// A bundle with its own directory of states; all of it goes away with the value.
-pub struct Bundle {
+pub(crate) struct Bundle {
     directory: tempfile::TempDir,
-    pub config: Value,
-    pub id: String,
+    pub(crate) config: Value,
+    pub(crate) id: String,
 }
 
 impl Bundle {
     /// A default container that runs a shell script.
-    pub fn script(script: &str) -> Self {
+    pub(crate) fn script(script: &str) -> Self {
         Self::new(&["/bin/sh", "-c", script])
     }
 
-    pub fn new(arguments: &[&str]) -> Self {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let directory = tempfile::tempdir().expect("a temporary directory");
         make_rootfs(&directory.path().join("rootfs"));
@@ -43,40 +44,40 @@ impl Bundle {
         Self { directory, config, id }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn rootfs(&self) -> PathBuf {
+    pub(crate) fn rootfs(&self) -> PathBuf {
         self.path().join("rootfs")
     }
 
-    pub fn states(&self) -> PathBuf {
+    pub(crate) fn states(&self) -> PathBuf {
         self.path().join("states")
     }
 
-    pub fn add_mount(&mut self, mount: Value) {
+    pub(crate) fn add_mount(&mut self, mount: Value) {
         self.config["mounts"].as_array_mut().expect("mounts").push(mount);
     }
 
-    pub fn save(&self) {
+    pub(crate) fn save(&self) {
         let text = serde_json::to_vec_pretty(&self.config).expect("JSON");
         fs::write(self.path().join("config.json"), text).expect("config.json");
     }
 
     /// A command of the runtime, not yet run; standard input is empty.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg("--root").arg(self.states()).args(arguments).stdin(Stdio::null());
         command
     }
 
-    pub fn call(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the runtime runs")
     }
 
     /// As [`Bundle::call`], and it must succeed; its output.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.call(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {} {said}", output.status);
@@ -84,14 +85,14 @@ impl Bundle {
     }
 
     /// Runs the container to its end.
-    pub fn run(&self) -> Output {
+    pub(crate) fn run(&self) -> Output {
         self.save();
         let bundle = self.path().to_str().expect("text");
         self.call(&["run", "-b", bundle, &self.id])
     }
 
     /// Runs it to its end, which must be a good one; its output.
-    pub fn run_ok(&self) -> String {
+    pub(crate) fn run_ok(&self) -> String {
         let output = self.run();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{} {said}", output.status);
@@ -99,7 +100,7 @@ impl Bundle {
     }
 
     /// Creates it, without any pipe that would keep a reader waiting.
-    pub fn create(&self) {
+    pub(crate) fn create(&self) {
         self.save();
         let bundle = self.path().to_str().expect("text");
         let mut command = self.command(&["create", "-b", bundle, &self.id]);
@@ -110,7 +111,7 @@ impl Bundle {
     }
 
     /// Its state, as the runtime prints it.
-    pub fn state(&self) -> Value {
+    pub(crate) fn state(&self) -> Value {
         serde_json::from_str(&self.ok(&["state", &self.id])).expect("JSON")
     }
 }
@@ -126,7 +127,7 @@ fn program() -> &'static str {
 }
 
 /// A root file system of busybox.
-pub fn make_rootfs(root: &Path) {
+pub(crate) fn make_rootfs(root: &Path) {
     for name in ["bin", "etc", "tmp", "root", "sbin"] {
         fs::create_dir_all(root.join(name)).expect("a directory");
     }
