@@ -98,11 +98,13 @@ pub(crate) fn status(code: u16, body: &str) -> Response {
     Response::builder().status(code).body(Body::from(body.to_owned())).unwrap()
 }
 
+/// Path and `Authorization` of a request.
+pub(crate) type Seen = (String, Option<String>);
+
 /// A server on the loopback address that answers as it is told; it ends with the test's runtime.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    /// Method, path and `Authorization` of each request.
-    pub(crate) requests: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    pub(crate) requests: Arc<Mutex<Vec<Seen>>>,
 }
 
 pub(crate) async fn serve(answer: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static) -> Server {
