@@ -84,12 +84,20 @@ fn supervise() -> io::Result<()> {
     sys::allocator::map_blocks_above(MAPPED_BLOCKS);
     rustix::process::set_child_subreaper(Some(getpid()))?;
     rustix::process::chdir("/")?;
-    // Refused where the engine itself is not allowed to; everything works without.
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJUST) {
-        complain(format_args!("cannot set oom_score_adj: {error}"));
-    }
+    protect_from_the_killer();
     let _ = rustix::thread::set_name(c"corten-shim");
     Supervisor::new(control)?.run()
+}
+
+/// Lets the kernel take any process before this one when memory runs out.
+fn protect_from_the_killer() {
+    match fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJUST) {
+        // Inside a container of less privilege the engine cannot do better.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            complain(format_args!("cannot set oom_score_adj: {error}"));
+        }
+        _ => {}
+    }
 }
 
 /// The first control connection.
