@@ -1,6 +1,7 @@
 //! What every container has unless it asks otherwise: file systems, device rules, hidden and read-only paths.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, Mount};
 
@@ -33,12 +34,25 @@ pub fn readonly_paths() -> Vec<String> {
     READ_ONLY.iter().map(|&path| path.to_owned()).collect()
 }
 
-/// One folder for each processor whose driver counts throttling, which tells about the neighbours' load.
+/// One folder for each processor whose driver counts throttling, which tells about the neighbours' load. All of the machine's
+/// processors count, not only those that this process may run on.
 fn thermal_throttle_paths() -> impl Iterator<Item = String> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    (0..processors)
-        .map(|number| format!("/sys/devices/system/cpu/cpu{number}/thermal_throttle"))
-        .filter(|path| std::path::Path::new(path).exists())
+    static PROCESSORS: OnceLock<Vec<u32>> = OnceLock::new();
+    let directory = "/sys/devices/system/cpu";
+    PROCESSORS
+        .get_or_init(|| throttled_processors(Path::new(directory)))
+        .iter()
+        .map(move |number| format!("{directory}/cpu{number}/thermal_throttle"))
+}
+
+fn throttled_processors(directory: &Path) -> Vec<u32> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> = entries
+        .filter(|entry| entry.path().join("thermal_throttle").exists())
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// The file systems of a container, in the order in which they are mounted.
@@ -98,4 +112,18 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
         .set_source(Some(PathBuf::from(source)))
         .set_options(Some(options.iter().map(|&option| option.to_owned()).collect()));
     mount
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_whose_throttling_is_counted_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["cpu10/thermal_throttle", "cpu2/thermal_throttle", "cpu3", "cpufreq/thermal_throttle"] {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        assert_eq!(throttled_processors(directory.path()), [2, 10]);
+    }
 }

@@ -19,6 +19,8 @@ mod plan;
 mod plan_v1;
 mod plan_v2;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod version1;
 mod version2;
 
@@ -157,7 +159,7 @@ impl Cgroup {
     fn write_limits(&self, resources: &LinuxResources, mode: Mode) -> Result<(), CgroupError> {
         let v1 = plan_v1::plan(resources, mode)?;
         let v2 = match &self.unified {
-            Some(group) if !group.controllers.is_empty() => {
+            Some(group) if self.layout == Layout::V2 || !group.controllers.is_empty() => {
                 plan_v2::plan(&self.on_v2(resources), mode, &group.quota(mode)?)?
             }
             _ => Vec::new(),
@@ -416,25 +418,5 @@ fn try_remove_tree(path: &Path) -> Result<(), CgroupError> {
     match rustix::fs::rmdir(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(CgroupError::io("remove", path, error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn place_keeps_absolute_paths_below_the_mount() {
-        let place = Place::parse("/corten//abc/./").unwrap();
-        assert_eq!(place.directory(Path::new("/m"), "own"), Path::new("/m/corten/abc"));
-        let place = Place::parse("corten/abc").unwrap();
-        assert_eq!(place.directory(Path::new("/m"), "own"), Path::new("/m/own/corten/abc"));
-    }
-
-    #[test]
-    fn place_outside_or_nowhere_is_refused() {
-        for path in ["", "/", "/a/../..", "..", ".", "/a\0b", "/a\nb"] {
-            assert!(Place::parse(path).is_err(), "{path:?}");
-        }
     }
 }
