@@ -82,10 +82,9 @@ impl Networks {
         let Some(released) = released else { return };
         let redirections = released.redirections();
         if let (Some(firewall), Published::Yes, false) = (&self.firewall, published, redirections.is_empty())
+            && let Err(error) = lock(firewall).unpublish(&redirections)
         {
-            if let Err(error) = lock(firewall).unpublish(&redirections) {
-                tracing::warn!(endpoint = released.endpoint_id, %error, "published ports could not be taken back");
-            }
+            tracing::warn!(endpoint = released.endpoint_id, %error, "published ports could not be taken back");
         }
         let mut ports = lock(&self.ports);
         released.ports.iter().for_each(|port| ports.release(port));

@@ -15,6 +15,13 @@
 //! the kernel removes the namespace and both ends of its veth pairs. What this crate leaves in the kernel on purpose are
 //! the bridges and one nftables table, so that containers stay reachable while no engine runs.
 //!
+//! # Other programs' rules
+//!
+//! Our table only ever drops packets to or from our bridges and packets for the loopback network that arrive from a wire.
+//! Others are not so modest: a container engine or a host firewall that sets iptables' chain FORWARD to DROP cuts off every
+//! bridge of the machine. [`Networks::verify_rules`] notices that and lets our bridges through, by two rules each at the top
+//! of that chain. With `iptables-legacy`, whose rules nftables does not show, this has to be done by hand.
+//!
 //! # Disk
 //!
 //! `<state_dir>/networks.db` holds the networks. Addresses in use are not stored: they are rebuilt at start from the
@@ -53,7 +60,7 @@ pub use create::{NetworkRequest, SubnetRequest};
 pub use endpoint::{EndpointInfo, EndpointRequest, Sandbox};
 pub use error::Error;
 pub use mac::{InvalidMacAddress, MacAddress};
-pub use networks::{Networks, namespace_of};
+pub use networks::{Networks, RulesState, namespace_of};
 pub use pool::PoolStatus;
 pub use port::{PortBinding, Protocol, PublishedPort};
 pub use record::{Driver, Ipam, IpamConfig, NetworkRecord, Scope};

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::connect::FIRST_INTERFACE;
 use crate::endpoint::EndpointInfo;
 use crate::error::Error;
-use crate::firewall::Firewall;
+use crate::firewall::{Finding, Firewall};
 use crate::netlink::RouteSocket;
 use crate::options;
 use crate::pool::{PoolStatus, SandboxPool};
@@ -40,6 +40,15 @@ pub struct Networks {
     pub(crate) firewall: Option<Mutex<Firewall>>,
     /// Prepared sandboxes on the network named `bridge`.
     pub(crate) pool: OnceLock<SandboxPool>,
+}
+
+/// What [`Networks::verify_rules`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulesState {
+    /// Everything is as it should be.
+    Intact,
+    /// Something else had removed rules; they are back.
+    Restored,
 }
 
 impl Networks {
@@ -114,6 +123,22 @@ impl Networks {
         self.replace_rules()?;
         self.remove_orphans()?;
         self.start_pool()
+    }
+
+    /// Looks whether something else changed the rules, and puts them back where it did. Cheap enough for every few seconds.
+    ///
+    /// It also lets our packets through the iptables chain FORWARD where that drops by default.
+    pub fn verify_rules(&self) -> Result<RulesState, Error> {
+        let Some(firewall) = &self.firewall else { return Ok(RulesState::Intact) };
+        let mut firewall = lock(firewall);
+        let (bridges, redirections) = self.state().firewall();
+        match firewall.verify(&bridges)? {
+            Finding::Intact => Ok(RulesState::Intact),
+            Finding::Damaged => {
+                firewall.replace(&bridges, &redirections)?;
+                Ok(RulesState::Restored)
+            }
+        }
     }
 
     /// What the pool of prepared sandboxes has at this moment.

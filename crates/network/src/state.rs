@@ -116,7 +116,6 @@ impl Network {
     }
 
     /// An address of one family, with prefix length and gateway; `None` where the network has no subnet of it.
-    #[expect(clippy::type_complexity, reason = "three parts that go their own ways at once")]
     fn allocate_family(
         &mut self,
         wanted: Option<IpAddr>,

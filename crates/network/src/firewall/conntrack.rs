@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 
+use crate::firewall::message::{ACKNOWLEDGE, REQUEST, attribute, message as frame, nested};
+
 const SUBSYSTEM_AND_DELETE: u16 = 1 << 8 | 2;
-const REQUEST_AND_ACKNOWLEDGE: u16 = 1 | 4;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const UDP: u8 = 17;
@@ -57,29 +58,8 @@ pub(crate) fn message(forget: Forget, sequence: u32) -> Vec<u8> {
         }
     };
     let filter = nested(CTA_FILTER, &[attribute(flags_kind, &flags.to_ne_bytes())]);
-    let body = [vec![family, 0, 0, 0], nested(kind, &[tuple]), filter].concat();
-    let mut message = Vec::with_capacity(16 + body.len());
-    message.extend((16 + body.len() as u32).to_ne_bytes());
-    message.extend(SUBSYSTEM_AND_DELETE.to_ne_bytes());
-    message.extend(REQUEST_AND_ACKNOWLEDGE.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend([0; 4]);
-    message.extend(body);
-    message
-}
-
-fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
-    const NESTED: u16 = 1 << 15;
-    attribute(kind | NESTED, &parts.concat())
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(4 + value.len());
-    bytes.extend((4 + value.len() as u16).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
+    let body = [nested(kind, &[tuple]), filter].concat();
+    frame(SUBSYSTEM_AND_DELETE, REQUEST | ACKNOWLEDGE, sequence, family, &body)
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The firewall: one nftables table of an engine's own, changed in atomic batches.
 //!
 //! [`rules`] decides what the table holds, as plain data; [`batch`] puts it in the kernel's words; [`Firewall`] sends it.
+//! [`foreign`] sees to the rules of others.
 //! [`conntrack`] makes the kernel forget what it remembers of connections from before a change.
 
 mod batch;
 mod conntrack;
+mod foreign;
+mod message;
 mod rules;
 mod table;
 
@@ -19,8 +22,12 @@ use batch::{Batch, Change};
 use conntrack::Forget;
 pub(crate) use rules::{Bridge, Redirection};
 
-const ACKNOWLEDGE: u16 = 4;
 const MESSAGE_ERROR: u16 = 2;
+const MESSAGE_DONE: u16 = 3;
+const GET_GENERATION: u16 = 10 << 8 | 16;
+const GET_RULE: u16 = 10 << 8 | 7;
+const GET_ELEMENTS: u16 = 10 << 8 | 13;
+const FAMILY_INET: u8 = 1;
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// An engine's table.
@@ -29,6 +36,23 @@ pub(crate) struct Firewall {
     table: String,
     socket: Socket,
     sequence: u32,
+    /// The kernel's count of changes of any table when ours was last found to be right.
+    generation: Option<u32>,
+    expected: Counts,
+}
+
+/// How much there is in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    rules: usize,
+    ports: usize,
+}
+
+/// What a look at the table finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    Intact,
+    Damaged,
 }
 
 impl Firewall {
@@ -40,18 +64,42 @@ impl Firewall {
             Ok(socket)
         });
         let socket = socket.map_err(|error| explain(table, error))?;
-        Ok(Self { table: table.to_owned(), socket, sequence: 1 })
+        let (generation, expected) = (None, Counts::default());
+        Ok(Self { table: table.to_owned(), socket, sequence: 1, generation, expected })
     }
 
     /// Makes the table what these networks and ports need, in one step, whatever it was.
     pub(crate) fn replace(&mut self, bridges: &[Bridge], redirections: &[Redirection]) -> Result<(), Error> {
         let table = rules::table(&self.table, bridges, redirections);
-        self.commit(|batch| batch.replace(&table))
+        self.commit(|batch| batch.replace(&table))?;
+        self.expected = Counts {
+            rules: table.chains.iter().map(|chain| chain.rules.len()).sum(),
+            ports: redirections.len(),
+        };
+        self.generation = None;
+        self.settle_foreign(bridges);
+        Ok(())
+    }
+
+    /// Looks whether something else changed the rules. Where nothing was changed at all, this is one question.
+    pub(crate) fn verify(&mut self, bridges: &[Bridge]) -> Result<Finding, Error> {
+        let generation = self.current_generation().map_err(|error| explain(&self.table, error))?;
+        if self.generation == Some(generation) {
+            return Ok(Finding::Intact);
+        }
+        // Without a table the kernel refuses to list its rules.
+        if self.count().ok() != Some(self.expected) {
+            return Ok(Finding::Damaged);
+        }
+        self.settle_foreign(bridges);
+        self.generation = Some(generation);
+        Ok(Finding::Intact)
     }
 
     /// Publishes ports.
     pub(crate) fn publish(&mut self, redirections: &[Redirection]) -> Result<(), Error> {
         self.change(Change::Add, redirections)?;
+        self.expected.ports += redirections.len();
         for redirection in udp(redirections) {
             let (address, port) = redirection.host;
             self.forget(Forget::ToPort { ipv6: address.is_ipv6(), port });
@@ -62,6 +110,9 @@ impl Firewall {
     /// Takes published ports back.
     pub(crate) fn unpublish(&mut self, redirections: &[Redirection]) -> Result<(), Error> {
         let changed = self.change(Change::Remove, redirections);
+        if changed.is_ok() {
+            self.expected.ports = self.expected.ports.saturating_sub(redirections.len());
+        }
         let mut containers: Vec<IpAddr> =
             udp(redirections).map(|redirection| redirection.container.0).collect();
         containers.dedup();
@@ -71,7 +122,111 @@ impl Firewall {
 
     /// Removes the table.
     pub(crate) fn remove(&mut self) -> Result<(), Error> {
-        self.commit(Batch::remove_table)
+        self.commit(Batch::remove_table)?;
+        self.expected = Counts::default();
+        self.settle_foreign(&[]);
+        Ok(())
+    }
+
+    /// Sees to the rules of others; where that fails, our own are in place all the same.
+    fn settle_foreign(&mut self, bridges: &[Bridge]) {
+        let names: Vec<String> = bridges.iter().map(|bridge| bridge.name.clone()).collect();
+        for family in foreign::FAMILIES {
+            if let Err(error) = self.settle_family(family, &names) {
+                tracing::warn!(family, %error, "rules of other programs may drop what containers send");
+            }
+        }
+    }
+
+    fn settle_family(&mut self, family: u8, bridges: &[String]) -> io::Result<()> {
+        let sequence = self.next_sequence(1);
+        let chains = self.dump(&foreign::chains_request(family, sequence), sequence)?;
+        if !foreign::exists(&chains) {
+            return Ok(());
+        }
+        let sequence = self.next_sequence(1);
+        let rules = self.dump(&foreign::rules_request(family, sequence), sequence)?;
+        let wanted = if foreign::drops(&chains) { bridges } else { &[] };
+        let sequence = self.sequence;
+        let Some((packet, messages)) = foreign::batch(&self.table, family, &rules, wanted, sequence) else {
+            return Ok(());
+        };
+        self.next_sequence(messages);
+        self.send(&packet, sequence, sequence.wrapping_add(messages - 2))
+    }
+
+    fn count(&mut self) -> io::Result<Counts> {
+        let sequence = self.next_sequence(1);
+        let table = message::text(1, &self.table);
+        let flags = message::REQUEST | message::DUMP;
+        let request = message::message(GET_RULE, flags, sequence, FAMILY_INET, &table);
+        let rules = self.dump(&request, sequence)?.len();
+        let mut ports = 0;
+        for map in [rules::PORTS_4, rules::PORTS_6, rules::PORTS_ANY_4, rules::PORTS_ANY_6] {
+            let sequence = self.next_sequence(1);
+            let body = [message::text(1, &self.table), message::text(2, map)].concat();
+            let request = message::message(GET_ELEMENTS, flags, sequence, FAMILY_INET, &body);
+            let lists = self.dump(&request, sequence)?;
+            ports +=
+                lists.iter().filter_map(|list| message::find(list, 3)).map(message::count).sum::<usize>();
+        }
+        Ok(Counts { rules, ports })
+    }
+
+    fn current_generation(&mut self) -> io::Result<u32> {
+        let sequence = self.next_sequence(1);
+        self.socket.send(&message::message(GET_GENERATION, message::REQUEST, sequence, 0, &[]), 0)?;
+        loop {
+            let packet = self.receive()?;
+            let Some(answer) = message::split(&packet).into_iter().find(|answer| answer.sequence == sequence)
+            else {
+                continue;
+            };
+            if answer.kind == MESSAGE_ERROR {
+                return Err(io::Error::from_raw_os_error(-answer.code().unwrap_or_default()));
+            }
+            return message::find_number(answer.body(), 1).ok_or(io::ErrorKind::InvalidData.into());
+        }
+    }
+
+    /// The bodies of the objects that a request lists.
+    fn dump(&self, request: &[u8], sequence: u32) -> io::Result<Vec<Vec<u8>>> {
+        self.socket.send(request, 0)?;
+        let mut objects = Vec::new();
+        loop {
+            let packet = self.receive()?;
+            for received in
+                message::split(&packet).into_iter().filter(|received| received.sequence == sequence)
+            {
+                match (received.kind, received.code()) {
+                    (MESSAGE_DONE, _) | (MESSAGE_ERROR, Some(0)) => return Ok(objects),
+                    (MESSAGE_ERROR, code) => {
+                        return Err(io::Error::from_raw_os_error(-code.unwrap_or_default()));
+                    }
+                    _ => objects.push(received.body().to_vec()),
+                }
+            }
+        }
+    }
+
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::with_capacity(RECEIVE_BUFFER);
+        loop {
+            match self.socket.recv(&mut buffer, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                received => {
+                    received?;
+                    return Ok(buffer);
+                }
+            }
+        }
+    }
+
+    /// Takes this many sequence numbers and returns the first.
+    fn next_sequence(&mut self, count: u32) -> u32 {
+        let first = self.sequence;
+        self.sequence = first.wrapping_add(count);
+        first
     }
 
     fn change(&mut self, change: Change, redirections: &[Redirection]) -> Result<(), Error> {
@@ -86,8 +241,7 @@ impl Firewall {
     /// Forgets UDP connections. Where the kernel cannot, they end by themselves after two minutes of silence.
     fn forget(&mut self, forget: Forget) {
         const ENOENT: i32 = 2;
-        let sequence = self.sequence;
-        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.next_sequence(1);
         match self.send(&conntrack::message(forget, sequence), sequence, sequence) {
             Err(error) if error.raw_os_error() != Some(ENOENT) => {
                 tracing::debug!(?forget, %error, "connections could not be forgotten");
@@ -100,8 +254,7 @@ impl Firewall {
         let mut batch = Batch::new(&self.table, self.sequence);
         fill(&mut batch);
         let (mut packet, messages) = batch.finish();
-        let first = self.sequence;
-        self.sequence = self.sequence.wrapping_add(messages as u32);
+        let first = self.next_sequence(messages as u32);
         // One answer is enough: that of the last message before the frame's end.
         let last = first.wrapping_add(messages as u32 - 2);
         acknowledge_only(&mut packet, last);
@@ -110,23 +263,19 @@ impl Firewall {
 
     fn send(&self, packet: &[u8], first: u32, last: u32) -> io::Result<()> {
         self.socket.send(packet, 0)?;
-        let mut buffer = Vec::with_capacity(RECEIVE_BUFFER);
         let mut result = Ok(());
         loop {
-            buffer.clear();
-            match self.socket.recv(&mut buffer, 0) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                received => received?,
-            };
-            for (sequence, code) in errors(&buffer) {
-                if sequence.wrapping_sub(first) > last.wrapping_sub(first) {
+            let packet = self.receive()?;
+            for answer in message::split(&packet).into_iter().filter(|answer| answer.kind == MESSAGE_ERROR) {
+                if answer.sequence.wrapping_sub(first) > last.wrapping_sub(first) {
                     continue;
                 }
+                let code = answer.code().unwrap_or_default();
                 if code != 0 && result.is_ok() {
                     result = Err(io::Error::from_raw_os_error(-code));
                 }
                 // What is refused as a whole is answered in the name of the first message.
-                if sequence == last || sequence == first {
+                if answer.sequence == last || answer.sequence == first {
                     return result;
                 }
             }
@@ -159,28 +308,14 @@ fn acknowledge_only(packet: &mut [u8], sequence: u32) {
         let length = read_u32(rest, 0) as usize;
         let mut flags = u16::from_ne_bytes([rest[6], rest[7]]);
         if read_u32(rest, 8) == sequence {
-            flags |= ACKNOWLEDGE;
+            flags |= message::ACKNOWLEDGE;
         } else {
-            flags &= !ACKNOWLEDGE;
+            flags &= !message::ACKNOWLEDGE;
         }
         rest[6..8].copy_from_slice(&flags.to_ne_bytes());
         let Some(next) = rest.get_mut(length.next_multiple_of(4).max(16)..) else { return };
         rest = next;
     }
-}
-
-/// The sequence numbers and error codes of a packet's answers.
-fn errors(packet: &[u8]) -> Vec<(u32, i32)> {
-    let mut answers = Vec::new();
-    let mut rest = packet;
-    while rest.len() >= 20 {
-        let length = read_u32(rest, 0) as usize;
-        if u16::from_ne_bytes([rest[4], rest[5]]) == MESSAGE_ERROR {
-            answers.push((read_u32(rest, 8), read_u32(rest, 16) as i32));
-        }
-        rest = rest.get(length.next_multiple_of(4).max(16)..).unwrap_or_default();
-    }
-    answers
 }
 
 fn read_u32(bytes: &[u8], at: usize) -> u32 {

@@ -3,6 +3,7 @@
 
 mod connect;
 mod firewall;
+mod foreign;
 mod networks;
 mod pool;
 mod publish;
