@@ -173,14 +173,24 @@ fn network_status(error: &network::Error) -> StatusCode {
     use network::Error as E;
     match error {
         E::NotFound(_) => StatusCode::NOT_FOUND,
-        E::Ambiguous(..) | E::AddressOutOfRange(_) | E::InvalidSetting { .. } => StatusCode::BAD_REQUEST,
-        E::Unsupported { .. } => StatusCode::FORBIDDEN,
+        E::Ambiguous(..)
+        | E::AddressOutOfRange(_)
+        | E::InvalidSetting { .. }
+        | E::InvalidOption { .. }
+        | E::NoAddressForPort { .. }
+        | E::InvalidNetwork(_) => StatusCode::BAD_REQUEST,
+        E::Unsupported { .. } | E::Predefined(_) | E::PredefinedRemoval(_) | E::ActiveEndpoints { .. } => {
+            StatusCode::FORBIDDEN
+        }
+        E::NameTaken(_) => StatusCode::CONFLICT,
+        E::UnsupportedDriver(_) => StatusCode::NOT_IMPLEMENTED,
         E::AlreadyConnected { .. }
         | E::AddressInUse(_)
         | E::AddressesExhausted { .. }
         | E::SubnetsExhausted
         | E::SubnetOverlaps(_)
         | E::PortAllocated { .. }
+        | E::PortUnavailable { .. }
         | E::KernelFeature { .. }
         | E::File { .. }
         | E::Link { .. }

@@ -49,7 +49,9 @@ fn shape(network: NetworkRecord, endpoints: Vec<EndpointInfo>) -> NetworkInspect
         subnet: pool.subnet.to_string(),
         ip_range: pool.ip_range.map(|range| range.to_string()).unwrap_or_default(),
         gateway: pool.gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
-        auxiliary_addresses: None,
+        auxiliary_addresses: Some(
+            pool.auxiliary_addresses.into_iter().map(|(name, address)| (name, address.to_string())).collect(),
+        ),
     });
     NetworkInspect {
         name: network.name,
