@@ -241,14 +241,11 @@ async fn finish(
     }
 }
 
+/// The keys may never be typed, and the input may end: then only the end of the output counts.
 async fn user_leaves(copying: &mut Copying) -> Left {
-    loop {
-        tokio::select! {
-            result = &mut copying.output => {
-                return Left::Output(result.unwrap_or(Ok(())));
-            }
-            Ok(()) = &mut copying.detached => return Left::Detached,
-        }
+    tokio::select! {
+        result = &mut copying.output => Left::Output(result.unwrap_or(Ok(()))),
+        Ok(()) = &mut copying.detached => Left::Detached,
     }
 }
 
