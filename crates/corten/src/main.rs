@@ -20,6 +20,6 @@ fn main() -> ExitCode {
         Some("shim") => runtime::supervisor::main(),
         Some("runtime") => runtime::cli::main(arguments.into_iter().skip(1).collect()),
         Some("daemon") => daemon::main(std::env::args_os().skip(1)),
-        _ => ExitCode::FAILURE,
+        _ => cli::main(arguments),
     }
 }
