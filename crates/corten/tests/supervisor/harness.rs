@@ -253,7 +253,7 @@ fn cgroups_of(id: &str) -> Vec<PathBuf> {
     let mounts = fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
     let mut roots: Vec<PathBuf> = mounts.filter(|path| path.is_dir()).collect();
     roots.push("/sys/fs/cgroup".into());
-    roots.iter().map(|root| root.join("corten-test").join(id)).filter(|path| path.exists()).collect()
+    roots.iter().map(|root| root.join(format!("corten-test-{id}"))).filter(|path| path.exists()).collect()
 }
 
 pub(crate) fn attach(target: Target, framing: Framing, keys: &[u8]) -> Attach {
@@ -287,7 +287,7 @@ fn spec(id: &str, script: &str) -> Spec {
     spec.set_mounts(Some(oci::defaults::mounts()));
     spec.root_mut().as_mut().unwrap().set_readonly(Some(false));
     let linux = spec.linux_mut().as_mut().unwrap();
-    linux.set_cgroups_path(Some(format!("/corten-test/{id}").into()));
+    linux.set_cgroups_path(Some(format!("/corten-test-{id}").into()));
     spec
 }
 
