@@ -219,7 +219,7 @@ fn fork_bomb_is_killed_whole() {
 #[test]
 fn processes_of_subgroups_are_listed_killed_and_removed() {
     let scratch = Scratch::new("{}");
-    let mut child = shell("sleep 100");
+    let mut child = shell("exec sleep 100");
     for directory in scratch.directories() {
         let below = directory.join("below/further");
         std::fs::create_dir_all(&below).unwrap();
@@ -319,4 +319,76 @@ fn mounts_name_every_hierarchy_once() {
     assert_eq!(mounts.v1.len(), hierarchies.v1.len());
     assert_eq!(mounts.unified.is_some(), hierarchies.unified.is_some());
     assert!(mounts.v1.iter().all(|mount| mount.source.is_dir()));
+}
+
+/// This machine's version 2 hierarchy as if there were no other. On a hybrid machine it may have no controllers, but it
+/// freezes, kills, lists, and runs device programs.
+fn unified_only() -> Hierarchies {
+    let unified = Hierarchies::system().unwrap().unified.clone().expect("a version 2 hierarchy is mounted");
+    Hierarchies { v1: Vec::new(), unified: Some(unified) }
+}
+
+fn unified_scratch(resources: &str) -> Scratch {
+    let path = unique_path();
+    let resources: LinuxResources = serde_json::from_str(resources).unwrap();
+    Scratch { cgroup: Cgroup::create_in(&unified_only(), &path, Some(&resources)).unwrap(), path }
+}
+
+#[test]
+fn version2_group_alone_is_joined_frozen_killed_and_removed() {
+    let scratch = unified_scratch("{}");
+    assert_eq!(scratch.cgroup.layout(), Layout::V2);
+    assert!(scratch.cgroup.join_descriptor().is_some());
+    let mut child = shell_in(&scratch, "sleep 100 & sleep 100");
+    wait_until("its child to run", || scratch.cgroup.pids().unwrap().len() > 1);
+    scratch.cgroup.freeze().unwrap();
+    assert!(scratch.cgroup.is_frozen().unwrap());
+    scratch.cgroup.kill_all().unwrap();
+    child.wait().unwrap();
+    let group = scratch.unified();
+    drop(scratch);
+    assert!(!group.exists());
+}
+
+#[test]
+fn version2_devices_are_decided_by_a_program() {
+    let scratch = unified_scratch(r#"{"devices":[{"allow":false,"access":"rwm"}]}"#);
+    let directory = tempfile::tempdir().unwrap();
+    let kmsg = directory.path().join("kmsg");
+    let made = Command::new("mknod").arg(&kmsg).args(["c", "1", "11"]).status().unwrap();
+    assert!(made.success());
+    let read =
+        |path: &Path| shell_in(&scratch, &format!("true < {}", path.display())).wait().unwrap().success();
+    let write =
+        |path: &Path| shell_in(&scratch, &format!("true >> {}", path.display())).wait().unwrap().success();
+    assert!(read(Path::new("/dev/null")) && write(Path::new("/dev/null")));
+    assert!(!read(&kmsg) && !write(&kmsg));
+    let update = |rules: &str| {
+        let resources = format!(r#"{{"devices":[{{"allow":false}},{rules}]}}"#);
+        scratch.cgroup.update(&serde_json::from_str(&resources).unwrap()).unwrap();
+    };
+    update(r#"{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}"#);
+    assert!(read(&kmsg) && !write(&kmsg));
+    assert!(read(Path::new("/dev/null")));
+    update(r#"{"allow":true,"type":"c","major":1,"access":"rw"}"#);
+    assert!(read(&kmsg) && write(&kmsg));
+    update(r#"{"allow":true,"access":"rwm"}"#);
+    assert!(read(&kmsg) && write(&kmsg));
+    update(r#"{"allow":true,"type":"b","major":1,"access":"rwm"}"#);
+    assert!(!read(&kmsg) && read(Path::new("/dev/null")));
+}
+
+#[test]
+fn version2_limit_without_its_controller_is_refused_by_name() {
+    let hierarchies = unified_only();
+    if hierarchies.unified.as_ref().unwrap().controllers.iter().any(|name| name == "memory") {
+        return;
+    }
+    let path = unique_path();
+    let resources = serde_json::from_str(r#"{"memory":{"limit":33554432}}"#).unwrap();
+    let error = Cgroup::create_in(&hierarchies, &path, Some(&resources)).unwrap_err();
+    assert!(error.to_string().starts_with("memory.max is not supported"), "{error}");
+    let parent = hierarchies.unified.unwrap().mount.join(&path[1..]);
+    assert!(!parent.exists());
+    let _ = std::fs::remove_dir(parent.parent().unwrap());
 }
