@@ -128,6 +128,16 @@ pub fn run(kind: Kind, hooks: &[Hook], state: &HookState) -> Result<(), Error> {
     Ok(())
 }
 
+/// Runs hooks that come too late to stop anything: each of them, whatever the others do. Returns all failures.
+pub fn run_each(kind: Kind, hooks: &[Hook], state: &HookState) -> Vec<Error> {
+    let state = serde_json::to_vec(state).expect("a state is plain data");
+    let outcome = |(index, hook)| {
+        let reason = run_one(hook, &state).err()?;
+        Some(Error::Hook { kind: kind.name(), index, reason })
+    };
+    hooks.iter().enumerate().filter_map(outcome).collect()
+}
+
 fn run_one(hook: &Hook, state: &[u8]) -> Result<(), String> {
     let mut child = spawn(hook).map_err(|error| format!("{:?}: {error}", hook.path()))?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -204,6 +214,16 @@ mod tests {
         let hooks = [hook(r#"{"path":"/bin/true"}"#), hook(r#"{"path":"/bin/false"}"#)];
         let text = run(Kind::Prestart, &hooks, &state()).expect_err("it fails").to_string();
         assert!(text.starts_with("error running prestart hook #1: "), "{text}");
+    }
+
+    #[test]
+    fn late_hooks_all_run() {
+        let hooks = [
+            hook(r#"{"path":"/bin/false"}"#),
+            hook(r#"{"path":"/bin/true"}"#),
+            hook(r#"{"path":"/bin/false"}"#),
+        ];
+        assert_eq!(run_each(Kind::Poststop, &hooks, &state()).len(), 2);
     }
 
     #[test]

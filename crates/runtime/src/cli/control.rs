@@ -159,7 +159,10 @@ pub(super) fn delete_by_id(global: &Global, id: &str, force: Force) -> Result<()
     cgroup.remove()?;
     directory.remove()?;
     let hooks = hooks::of(&state.spec, hooks::Kind::Poststop);
-    Ok(hooks::run(hooks::Kind::Poststop, hooks, &state.hook_state().with("stopped", None))?)
+    for failure in hooks::run_each(hooks::Kind::Poststop, hooks, &state.hook_state().with("stopped", None)) {
+        eprintln!("warning: {failure}");
+    }
+    Ok(())
 }
 
 /// Kills the container's processes and waits for the end of the first one.

@@ -50,17 +50,21 @@ pub(super) fn start(global: &Global, id: &str) -> Result<(), Failure> {
     directory.with_gate(|address| rustix::net::connect(&socket, address))?;
     directory.remove_gate();
     StartGate::connected(socket).start().map_err(|error| start_failure(&error))?;
-    run_poststart(&state)
+    run_poststart(&state);
+    Ok(())
 }
 
 fn start_failure(error: &dyn std::fmt::Display) -> Failure {
     format!("runtime start failed: unable to start container process: {error}").into()
 }
 
-/// What a hook after the start reports ends the container, as the specification has it only warn; it is said, not lost.
-fn run_poststart(state: &State) -> Result<(), Failure> {
+/// Its program runs already: what these hooks report is a warning (runtime.md of the specification, lifecycle).
+fn run_poststart(state: &State) {
     let hooks = hooks::of(&state.spec, hooks::Kind::Poststart);
-    Ok(hooks::run(hooks::Kind::Poststart, hooks, &state.hook_state().with("running", Some(state.pid)))?)
+    let state = state.hook_state().with("running", Some(state.pid));
+    for failure in hooks::run_each(hooks::Kind::Poststart, hooks, &state) {
+        eprintln!("warning: {failure}");
+    }
 }
 
 /// Makes a container, lets it run, and unless detached stays until it ends.
