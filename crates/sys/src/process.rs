@@ -54,7 +54,8 @@ pub struct SpawnOptions<'a> {
 
 /// Makes a copy of this process that runs `child` and exits with what that returns.
 ///
-/// Signal dispositions of the copy are the default ones, except for ignored signals; see [`reset_signals`].
+/// Signal dispositions of the copy are the default ones, except for ignored signals; see [`reset_signals`]. Inside a
+/// container, where `clone3` is refused, they are the caller's.
 ///
 /// # Errors
 /// `EINVAL` where the process has more than one thread, and whatever `clone3` reports.
@@ -64,9 +65,16 @@ pub fn spawn(_: SingleThreaded, options: SpawnOptions<'_>, child: impl FnOnce() 
     let mut arguments = clone_arguments(options, &mut pidfd);
     // SAFETY: the arguments are initialised and outlive the call, without CLONE_VM the child has its own copy of the
     // memory, and with a single thread no lock of that copy is held by anyone else.
-    let pid = unsafe {
+    let mut pid = unsafe {
         libc::syscall(libc::SYS_clone3, &raw mut arguments, std::mem::size_of::<libc::clone_args>())
     };
+    if pid == -1 && last_error() == Errno::NOSYS && options.namespaces.is_empty() && options.cgroup.is_none()
+    {
+        // The filter of a container answers so to clone3, whose flags it cannot read. Dispositions are then inherited.
+        let flags = libc::CLONE_PIDFD | libc::SIGCHLD;
+        // SAFETY: as above; the null stack shares the parent's address, and the third argument is where the descriptor goes.
+        pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
+    }
     match pid {
         -1 => Err(last_error()),
         0 => {

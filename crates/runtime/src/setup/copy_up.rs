@@ -95,8 +95,8 @@ fn copy_metadata(
         rustix::fs::chmodat(target, name, mode_of(stat), AtFlags::empty())?;
     }
     let times = Timestamps {
-        last_access: Timespec { tv_sec: stat.st_atime as i64, tv_nsec: stat.st_atime_nsec as i64 },
-        last_modification: Timespec { tv_sec: stat.st_mtime as i64, tv_nsec: stat.st_mtime_nsec as i64 },
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as i64 },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as i64 },
     };
     rustix::fs::utimensat(target, name, &times, AtFlags::SYMLINK_NOFOLLOW)
 }
