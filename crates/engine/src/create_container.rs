@@ -125,7 +125,9 @@ fn resolve_joined(shared: &Shared, request: &mut CreateRequest) -> Result<(), Er
     let Some(host_config) = &mut request.host_config else { return Ok(()) };
     for mode in [&mut host_config.network_mode, &mut host_config.pid_mode, &mut host_config.ipc_mode] {
         if let Some(reference) = mode.strip_prefix("container:").filter(|reference| !reference.is_empty()) {
-            *mode = format!("container:{}", shared.find(reference)?.id());
+            // Not "not found": a client would take that for the image, and pull it.
+            let found = shared.find(reference).map_err(|error| Error::invalid(error.to_string()))?;
+            *mode = format!("container:{}", found.id());
         }
     }
     Ok(())

@@ -206,8 +206,12 @@ impl Engine {
     }
 
     /// Tells about an exec.
-    pub fn exec_inspect(&self, id: &str) -> Result<ExecInspect, Error> {
-        self.shared.execs.find(id).map(|exec| exec.inspect())
+    pub async fn exec_inspect(&self, id: &str) -> Result<ExecInspect, Error> {
+        let exec = self.shared.execs.find(id)?;
+        if let Ok(container) = self.find(&exec.container_id) {
+            exec::settle(&container, &exec).await;
+        }
+        Ok(exec.inspect())
     }
 
     pub(crate) fn find(&self, reference: &str) -> Result<Arc<Container>, Error> {

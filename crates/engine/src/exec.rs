@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api::StringMap;
 use api::exec::{ExecCreateRequest, ExecInspect, ProcessConfig};
@@ -18,6 +19,9 @@ use crate::{detach_keys, random, spec, time};
 
 /// How long an exec that has ended can still be inspected, in nanoseconds.
 const KEPT: i64 = 300_000_000_000;
+
+/// How long the news of an end that has happened may take.
+const NEWS: Duration = Duration::from_secs(2);
 
 /// What an exec is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +209,25 @@ pub(crate) async fn start(
             exec.end(error.exit_code(), time::now());
             Err(error)
         }
+    }
+}
+
+/// A client's stream ends with the process, maybe before this engine has heard of the end: where the supervisor does not
+/// run the exec any more, waits for the news.
+pub(crate) async fn settle(container: &Container, exec: &Exec) {
+    if !matches!(*exec.state.borrow(), ExecState::Running { .. }) {
+        return;
+    }
+    let runs = match container.live() {
+        Ok(live) => match live.client.request(RequestBody::State, Vec::new()).await {
+            Ok(Reply::State(state)) => state.execs.iter().any(|(id, _)| *id == exec.id),
+            _ => false,
+        },
+        Err(_) => false,
+    };
+    if !runs {
+        // Where nothing comes, the exec is told about as it is known.
+        let _ = tokio::time::timeout(NEWS, exec.ended()).await;
     }
 }
 

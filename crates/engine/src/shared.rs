@@ -17,7 +17,7 @@ use crate::events::Events;
 use crate::exec::Execs;
 use crate::index::{Index, Miss};
 use crate::settings::{ContainerRecord, Settings};
-use crate::spec::{self, Joined};
+use crate::spec::{self, Joined, Names};
 use crate::state::State;
 use crate::volumes::Volumes;
 
@@ -111,7 +111,15 @@ impl Shared {
     /// The namespaces of other containers that a container joins.
     pub(crate) fn joined_namespaces(&self, settings: &Settings) -> Result<Joined, Error> {
         let host = &settings.host_config;
+        let owner =
+            host.network_mode.strip_prefix("container:").map(|reference| self.find(reference)).transpose()?;
+        let names = owner.map(|owner| Names {
+            files: self.files(owner.id()),
+            hostname: owner.settings.config.hostname.clone(),
+            domainname: owner.settings.config.domainname.clone(),
+        });
         Ok(Joined {
+            names,
             network: self.joined(&host.network_mode, "network")?,
             pid: self.joined(&host.pid_mode, "PID")?,
             ipc: self.joined(&host.ipc_mode, "IPC")?,

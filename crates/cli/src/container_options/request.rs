@@ -124,7 +124,8 @@ impl ContainerOptions {
     fn labels(&self) -> Result<api::StringMap, Failure> {
         let mut pairs = Vec::new();
         for path in &self.label_file {
-            pairs.extend(read_file(path, Origin::None)?);
+            // As docker does, a line without a value is passed over.
+            pairs.extend(read_file(path, Origin::None)?.into_iter().filter(|pair| pair.contains('=')));
         }
         pairs.extend(self.label.0.iter().map(|label| label.0.clone()));
         Ok(pairs_to_map(&pairs))

@@ -1,5 +1,6 @@
 //! Starting a supervisor, and finding one again after the engine was restarted.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -68,11 +69,14 @@ fn prepare(
     at_start: spec::Joined,
 ) -> Result<Prepared, Error> {
     let at_start = AtStart { joined: at_start, volumes: shared.volumes.prepare(settings)? };
+    let settings = &named(settings, &at_start.joined);
     crate::mounts::make_missing_sources(&settings.mounts)?;
     let sandbox = connect(shared, settings, name)?;
     let endpoint = sandbox.as_ref().map(|sandbox| Arc::new(sandbox.endpoint.clone()));
     let build = || -> Result<Config, Error> {
-        files::write(files, settings, endpoint.as_deref())?;
+        if at_start.joined.names.is_none() {
+            files::write(files, settings, endpoint.as_deref())?;
+        }
         files::write_endpoint(files, endpoint.as_deref())?;
         let run_dir = shared.config.shim_dir(&settings.id);
         make_run_dir(&run_dir)?;
@@ -85,9 +89,19 @@ fn prepare(
             if let Some(endpoint) = &endpoint {
                 shared.networks.release(endpoint);
             }
+            remove_run_dir(&shared.config.shim_dir(&settings.id));
             Err(error)
         }
     }
+}
+
+/// The settings with the names of the container whose network is used, where there is one.
+fn named<'a>(settings: &'a Settings, joined: &spec::Joined) -> Cow<'a, Settings> {
+    let Some(names) = &joined.names else { return Cow::Borrowed(settings) };
+    let mut settings = settings.clone();
+    settings.config.hostname.clone_from(&names.hostname);
+    settings.config.domainname.clone_from(&names.domainname);
+    Cow::Owned(settings)
 }
 
 /// A new network namespace on the container's network; none for those that use another one.

@@ -1,5 +1,7 @@
 //! What a request leaves open is taken from the image.
 
+use std::collections::HashSet;
+
 use api::container::{Config, Healthcheck, StrSlice};
 use oci::ImageConfig;
 
@@ -56,9 +58,11 @@ fn take_over(field: &mut String, default: String) {
     }
 }
 
-/// The image's variables, then the request's; a later one replaces an earlier one in place, and a bare name removes it.
+/// The request's variables, of which a later one replaces an earlier one in place, then the image's others. A bare name
+/// removes a variable.
 fn environment(image: Vec<String>, asked: Vec<String>) -> Result<Vec<String>, Error> {
-    let mut variables = image;
+    let mut variables: Vec<String> = Vec::new();
+    let mut names = HashSet::new();
     for variable in asked {
         let (name, has_value) = match variable.split_once('=') {
             Some((name, _)) => (name, true),
@@ -67,6 +71,7 @@ fn environment(image: Vec<String>, asked: Vec<String>) -> Result<Vec<String>, Er
         if name.is_empty() || variable.contains('\0') {
             return Err(Error::invalid(format!("invalid environment variable: {variable}")));
         }
+        names.insert(name.to_owned());
         let place = variables.iter().position(|other| other.split('=').next() == Some(name));
         match (place, has_value) {
             (Some(place), true) => variables[place] = variable,
@@ -75,6 +80,8 @@ fn environment(image: Vec<String>, asked: Vec<String>) -> Result<Vec<String>, Er
             (None, false) => {}
         }
     }
+    let is_other = |variable: &String| variable.split('=').next().is_some_and(|name| !names.contains(name));
+    variables.extend(image.into_iter().filter(is_other));
     Ok(variables)
 }
 

@@ -36,6 +36,15 @@ pub(crate) struct Joined {
     pub(crate) network: Option<PathBuf>,
     pub(crate) pid: Option<PathBuf>,
     pub(crate) ipc: Option<PathBuf>,
+    pub(crate) names: Option<Names>,
+}
+
+/// What a container takes over from the one whose network it uses.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) files: ContainerFiles,
+    pub(crate) hostname: String,
+    pub(crate) domainname: String,
 }
 
 /// Builds the configuration.
@@ -59,11 +68,10 @@ pub(crate) fn build(
         .set_process(Some(process::process(settings, &security)?))
         .set_mounts(Some(mounts::mounts(settings, files, at_start)?))
         .set_linux(Some(linux(engine, settings, &security, at_start)?));
-    if host.uts_mode != "host" {
-        spec.set_hostname(Some(settings.config.hostname.clone()));
-        let domain = &settings.config.domainname;
-        spec.set_domainname((!domain.is_empty()).then(|| domain.clone()));
-    }
+    // Set in any case: the type's own default is a name.
+    let own_names = host.uts_mode != "host";
+    let named = |name: &String| (own_names && !name.is_empty()).then(|| name.clone());
+    spec.set_hostname(named(&settings.config.hostname)).set_domainname(named(&settings.config.domainname));
     let annotations = host.annotations.clone().unwrap_or_default();
     spec.set_annotations(Some(annotations.into_iter().collect()));
     Ok(spec)

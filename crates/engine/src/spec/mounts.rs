@@ -18,7 +18,8 @@ pub(super) fn mounts(
     at_start: &AtStart,
 ) -> Result<Vec<Mount>, Error> {
     let mut mounts = system(&settings.host_config, at_start);
-    mounts.extend(network_files(settings, files));
+    mounts
+        .extend(network_files(settings, at_start.joined.names.as_ref().map_or(files, |names| &names.files)));
     for asked in &settings.mounts {
         mounts.retain(|mount| mount.destination() != Path::new(&asked.target));
         mounts.push(requested(asked, at_start)?);
@@ -52,9 +53,6 @@ fn system(host: &HostConfig, at_start: &AtStart) -> Vec<Mount> {
         }
         if destination == Path::new("/dev/shm") {
             shared_memory(mount, host, at_start);
-        }
-        if destination == Path::new("/dev/mqueue") && host.ipc_mode == "host" {
-            *mount = bind("/dev/mqueue", "/dev/mqueue", &["rbind"]);
         }
     }
     if host.ipc_mode == "none" {

@@ -35,14 +35,20 @@ impl Pidfile {
     pub(super) fn write(path: &Path) -> Result<Self, PidfileError> {
         let running = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let own = std::process::id();
-        if let Some(pid) =
-            running.filter(|pid| *pid != own && Path::new("/proc").join(pid.to_string()).exists())
-        {
+        if let Some(pid) = running.filter(|pid| *pid != own && is_alive(*pid)) {
             return Err(PidfileError::Running { pid, path: path.to_owned() });
         }
         write(path, own).map_err(|source| PidfileError::Write { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))
     }
+}
+
+/// Whether there is such a process, other than one that ended and that nobody has waited for.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The state follows the program's name, which may itself have brackets and spaces (proc(5)).
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    !matches!(state, Some('Z' | 'X'))
 }
 
 fn write(path: &Path, pid: u32) -> io::Result<()> {
@@ -83,6 +89,21 @@ mod tests {
         fs::write(&path, "1").unwrap();
         assert!(matches!(Pidfile::write(&path), Err(PidfileError::Running { pid: 1, .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "1");
+    }
+
+    #[test]
+    fn file_of_a_killed_process_is_replaced_before_its_parent_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.pid");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&path, child.id().to_string()).unwrap();
+        assert!(matches!(Pidfile::write(&path), Err(PidfileError::Running { .. })));
+        child.kill().unwrap();
+        while is_alive(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(Pidfile::write(&path).is_ok());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl Api {
         Ok(empty(StatusCode::OK))
     }
 
-    pub(super) fn inspect_exec(&self, id: &str) -> Result<Response, Error> {
-        Ok(json(StatusCode::OK, &self.engine.exec_inspect(id)?))
+    pub(super) async fn inspect_exec(&self, id: &str) -> Result<Response, Error> {
+        Ok(json(StatusCode::OK, &self.engine.exec_inspect(id).await?))
     }
 }
 

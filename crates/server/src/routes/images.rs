@@ -81,8 +81,16 @@ impl Api {
         };
         let images = self.engine.images().clone();
         let body = StreamReader::new(call.into_body());
-        let reader = SyncIoBridge::new(body);
-        let loaded = tokio::task::spawn_blocking(move || images.load(reader, &platform)).await?;
+        let mut reader = SyncIoBridge::new(body);
+        let work = move || {
+            let loaded = images.load(&mut reader, &platform);
+            if loaded.is_err() {
+                // A client that is still sending would not see the answer. If it leaves, nobody wants one.
+                let _ = std::io::copy(&mut reader, &mut std::io::sink());
+            }
+            loaded
+        };
+        let loaded = tokio::task::spawn_blocking(work).await?;
         let messages = match loaded {
             Ok(loaded) => self.tell_loaded(loaded),
             Err(error) => vec![ProgressMessage::error(error.to_string())],

@@ -75,7 +75,7 @@ impl Api {
             Route::CreateExec(id) => self.create_exec(&id, call).await,
             Route::StartExec(id) => self.start_exec(&id, call).await,
             Route::ResizeExec(id) => self.resize_exec(&id, &call).await,
-            Route::InspectExec(id) => self.inspect_exec(&id),
+            Route::InspectExec(id) => self.inspect_exec(&id).await,
             Route::ListImages => self.list_images(&call).await,
             Route::InspectImage(name) => self.inspect_image(name, &call).await,
             Route::ImageHistory(name) => self.image_history(name).await,
