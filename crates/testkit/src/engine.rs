@@ -80,8 +80,15 @@ impl Builder {
 
     /// Starts it and waits until it answers.
     pub fn start(self) -> Engine {
+        let mut engine = self.unstarted();
+        engine.launch();
+        engine
+    }
+
+    /// Prepares it for [`Engine::launch`] or for a command of [`Engine::auto`] to start it.
+    pub fn unstarted(self) -> Engine {
         let directory = TempDir::with_prefix("ct-").expect("create a temporary directory");
-        let mut engine = Engine {
+        let engine = Engine {
             socket: external_socket(self.kind).unwrap_or_else(|| directory.path().join("sock")),
             data_root: self.data_root.unwrap_or_else(|| directory.path().join("lib")),
             slot: Slot::acquire(),
@@ -93,7 +100,6 @@ impl Builder {
             directory,
         };
         engine.prepare_bridge();
-        engine.launch();
         engine
     }
 }
@@ -179,6 +185,23 @@ impl Engine {
             .env("DOCKER_CLI_HINTS", "false")
             .env("HOME", self.directory.path())
             .args(arguments)
+    }
+
+    /// Corten's command line, which starts this engine itself when it does not run.
+    pub fn auto<A: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        Command::new(&self.corten)
+            .env("CORTEN_HOST", self.host())
+            .env("CORTEN_DAEMON_FLAGS", self.daemon_flags().join(" "))
+            .env("DOCKER_CONFIG", self.directory.path().join("config"))
+            .env("HOME", self.directory.path())
+            .args(arguments)
+    }
+
+    /// The process ID that an engine started by a command has left in its file, while it runs.
+    pub fn started_pid(&self) -> Option<u32> {
+        let pid: u32 = fs::read_to_string(self.pidfile()).ok()?.trim().parse().ok()?;
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        command.contains(&self.directory.path().display().to_string()).then_some(pid)
     }
 
     /// Loads a base image.
@@ -271,28 +294,46 @@ impl Engine {
         let mut command = match self.kind {
             Kind::Corten => {
                 let mut command = std::process::Command::new(&self.corten);
-                command.arg("daemon").args(["--bridge", &self.slot.bridge(), "--bip", &self.slot.bip()]);
+                command.arg("daemon");
                 command
             }
-            Kind::Reference | Kind::External => {
-                let mut command = std::process::Command::new("dockerd");
-                command.args(["--bridge", &self.slot.bridge(), "--iptables=false", "--ip6tables=false"]);
-                command
-            }
+            Kind::Reference | Kind::External => std::process::Command::new("dockerd"),
         };
-        let pidfile = self.directory.path().join("pid");
         command
-            .args(["--host", &self.host(), "--cgroup-parent", &self.slot.cgroup_parent()])
-            .arg("--data-root")
-            .arg(&self.data_root)
-            .arg("--exec-root")
-            .arg(self.exec_root())
-            .arg("--pidfile")
-            .arg(pidfile)
-            .args(&self.flags)
+            .args(["--host", &self.host()])
+            .args(self.daemon_flags())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env_remove("DOCKER_HOST");
         command
+    }
+
+    /// Everything on the engine's command line but its socket.
+    fn daemon_flags(&self) -> Vec<String> {
+        let network: &[&str] = match self.kind {
+            Kind::Corten => &["--bip", &self.slot.bip()],
+            Kind::Reference | Kind::External => &["--iptables=false", "--ip6tables=false"],
+        };
+        let paths =
+            [&self.data_root, &self.exec_root(), &self.pidfile()].map(|path| path.display().to_string());
+        let own = ["--data-root", &paths[0], "--exec-root", &paths[1], "--pidfile", &paths[2]];
+        let names = ["--bridge", &self.slot.bridge(), "--cgroup-parent", &self.slot.cgroup_parent()];
+        let all = network.iter().chain(&own).chain(&names);
+        all.map(|flag| (*flag).to_owned()).chain(self.flags.iter().cloned()).collect()
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        self.directory.path().join("pid")
+    }
+
+    /// Ends an engine that a command has started.
+    fn stop_started(&self) {
+        let Some(pid) = self.started_pid() else { return };
+        if let Some(pid) = Pid::from_raw(pid as i32) {
+            // Fails only when it has ended since.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let ended = eventually(Duration::from_secs(20), || self.started_pid().is_none().then_some(()));
+        assert!(ended.is_some() || std::thread::panicking(), "the engine did not end within 20 s of SIGTERM");
     }
 
     /// dockerd takes an address for its own bridge only; one of another name it wants ready.
@@ -322,6 +363,9 @@ impl Engine {
     fn clear(&mut self) -> Vec<Leak> {
         if self.kind == Kind::External {
             return Vec::new();
+        }
+        if self.process.is_none() {
+            self.stop_started();
         }
         let runs = self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)));
         if !runs && !std::thread::panicking() {

@@ -55,6 +55,7 @@ impl Contender {
 struct Bench {
     corten: Engine,
     dockerd: Engine,
+    binary: PathBuf,
     samples: usize,
     only: Option<String>,
 }
@@ -84,6 +85,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     let bench = Bench {
         corten: start(Kind::Corten, &binary),
         dockerd: start(Kind::Reference, &binary),
+        binary,
         samples: options.samples,
         only: options.only,
     };

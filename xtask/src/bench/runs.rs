@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use testkit::Command;
+use testkit::engine::Builder;
+use testkit::{Command, Kind};
 
 use super::figures::{Samples, Table};
 use super::{Bench, Contender, floor};
@@ -18,6 +19,7 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     run(bench, table)?;
     exec(bench, table);
     many(bench, table);
+    first(bench, table);
     Ok(())
 }
 
@@ -115,6 +117,21 @@ fn at_once(bench: &Bench, contender: Contender) -> Duration {
         }
     });
     start.elapsed()
+}
+
+/// The very first command of a machine: the engine is started, the image comes from the binary.
+fn first(bench: &Bench, table: &mut Table) {
+    let name = "first run hello-world, engine start included";
+    if !bench.wants(name) {
+        return;
+    }
+    let mut samples = Samples::default();
+    for _ in 0..bench.samples.min(20) {
+        let engine = Builder::new(Kind::Corten, &bench.binary).unstarted();
+        let command = engine.auto(["run", "--rm", "hello-world"]);
+        samples.time(|| execute(&command));
+    }
+    table.add(name, "150 ms").cell(Contender::Corten, samples);
 }
 
 /// Removes the containers of both engines.

@@ -22,7 +22,7 @@ fn restart_keeps_identities_and_addresses_in_use() {
         assert_eq!(again, ids);
         let bridge = networks.inspect("bridge").unwrap();
         assert_eq!(networks.inspect(&bridge.id[..12]).unwrap(), bridge);
-        assert_eq!(networks.endpoints(&bridge.id), [two.endpoint.clone()]);
+        assert_eq!(networks.endpoints(&bridge.id), std::slice::from_ref(&two.endpoint));
         assert_eq!(networks.connect(request("three")).unwrap().endpoint.ipv4, one.endpoint.ipv4);
         assert_eq!(
             networks.connect(request("four")).unwrap().endpoint.ipv4.unwrap().to_string(),

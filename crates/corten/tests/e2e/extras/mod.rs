@@ -1,0 +1,7 @@
+//! What only Corten does, or does better than the reference engine.
+
+mod autostart;
+mod faults;
+mod foreign;
+mod layouts;
+mod privileged;

@@ -1,0 +1,30 @@
+//! End-to-end tests: real clients, a real engine, real containers.
+//!
+//! Every scenario is a function that takes a `Bed` and is run with the `docker` client and with Corten's own command
+//! line. `CORTEN_TEST_ENGINE=reference` and `DOCKER_HOST` choose another engine (see `testkit`). What only Corten
+//! does is in `extras`.
+
+mod confinement;
+mod disk;
+mod events;
+mod exec;
+mod extras;
+mod health;
+mod hostile;
+mod images;
+mod input;
+mod inspect;
+mod interactive;
+mod lifecycle;
+mod limits;
+mod logs;
+mod mounts;
+mod namespaces;
+mod network;
+mod ps;
+mod pull;
+mod restart;
+mod run;
+
+/// The binary under test.
+const CORTEN: &str = env!("CARGO_BIN_EXE_corten");

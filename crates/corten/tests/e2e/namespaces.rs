@@ -1,0 +1,77 @@
+//! Which namespaces a container has for itself.
+
+use std::fs;
+
+use testkit::{Bed, with_each_client};
+
+use crate::CORTEN;
+
+with_each_client!(
+    every_namespace_is_private_by_default,
+    host_namespaces_are_those_of_the_host,
+    namespaces_of_another_container_are_joined,
+    container_with_a_stopped_partner_is_refused,
+    first_process_is_number_1,
+    sysctls_are_set_in_the_container_only,
+    sysctl_outside_a_namespace_is_refused,
+);
+
+const KINDS: [&str; 5] = ["ipc", "mnt", "net", "pid", "uts"];
+
+fn of_host(kind: &str) -> String {
+    fs::read_link(format!("/proc/self/ns/{kind}")).expect("read a namespace").display().to_string()
+}
+
+fn inside(bed: &Bed, options: &[&str], kind: &str) -> String {
+    bed.sh(options, &format!("readlink /proc/self/ns/{kind}"))
+}
+
+fn every_namespace_is_private_by_default(bed: &Bed) {
+    for kind in KINDS {
+        assert_ne!(inside(bed, &[], kind), of_host(kind), "{kind}");
+    }
+}
+
+fn host_namespaces_are_those_of_the_host(bed: &Bed) {
+    for (option, kind) in
+        [("--pid=host", "pid"), ("--ipc=host", "ipc"), ("--uts=host", "uts"), ("--network=host", "net")]
+    {
+        assert_eq!(inside(bed, &[option], kind), of_host(kind), "{option}");
+    }
+}
+
+fn namespaces_of_another_container_are_joined(bed: &Bed) {
+    bed.ok(["run", "-d", "--name", "first", "busybox", "sleep", "600"]);
+    for (option, kind) in [("--pid", "pid"), ("--network", "net")] {
+        let theirs = bed.ok(["exec", "first", "readlink", &format!("/proc/self/ns/{kind}")]);
+        assert_eq!(inside(bed, &[option, "container:first"], kind), theirs, "{option}");
+    }
+}
+
+fn container_with_a_stopped_partner_is_refused(bed: &Bed) {
+    bed.ok(["create", "--name", "stopped", "busybox", "true"]);
+    let output = bed.run(["run", "--rm", "--pid", "container:stopped", "busybox", "true"]).expect_code(125);
+    output.expect_stderr("running");
+    bed.run(["run", "--rm", "--network", "container:no-such", "busybox", "true"])
+        .expect_code(125)
+        .expect_stderr("No such container: no-such");
+}
+
+fn first_process_is_number_1(bed: &Bed) {
+    assert_eq!(bed.sh(&[], "echo $$"), "1");
+}
+
+fn sysctls_are_set_in_the_container_only(bed: &Bed) {
+    let host = fs::read_to_string("/proc/sys/net/core/somaxconn").expect("read a sysctl");
+    let options = ["--sysctl", "net.core.somaxconn=2047", "--sysctl", "kernel.msgmax=9000"];
+    let text = bed.sh(&options, "cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax");
+    assert_eq!(text, "2047\n9000");
+    assert_eq!(fs::read_to_string("/proc/sys/net/core/somaxconn").expect("read a sysctl"), host);
+}
+
+fn sysctl_outside_a_namespace_is_refused(bed: &Bed) {
+    let before = fs::read_to_string("/proc/sys/vm/swappiness").expect("read a sysctl");
+    let output = bed.run(["run", "--rm", "--sysctl", "vm.swappiness=1", "busybox", "true"]).expect_code(125);
+    output.expect_stderr("vm.swappiness");
+    assert_eq!(fs::read_to_string("/proc/sys/vm/swappiness").expect("read a sysctl"), before);
+}
