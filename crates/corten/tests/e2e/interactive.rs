@@ -1,5 +1,8 @@
 //! Terminals: prompts, sizes, detaching and coming back.
 
+use std::thread;
+use std::time::Duration;
+
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
@@ -38,6 +41,10 @@ fn terminal_has_the_size_of_the_client_s(bed: &Bed) {
     let script = "while :; do stty size; sleep 0.1; done";
     let mut session = bed.cli(["run", "-it", "--rm", "--name", "box", "busybox", "sh", "-c", script]).pty();
     session.expect("24 80\r\n");
+    // The container may write before its client listens for changes: the first one can go unnoticed.
+    thread::sleep(Duration::from_secs(1));
+    session.resize(100, 36);
+    thread::sleep(Duration::from_secs(1));
     session.resize(101, 37);
     session.expect("37 101\r\n");
     session.resize(60, 20);
@@ -102,6 +109,7 @@ fn exec_follows_the_size(bed: &Bed) {
     let script = "while :; do stty size; sleep 0.1; done";
     let mut session = bed.cli(["exec", "-it", "box", "sh", "-c", script]).pty();
     session.expect("24 80\r\n");
+    thread::sleep(Duration::from_secs(1));
     session.resize(90, 33);
     session.expect("33 90\r\n");
     session.send([3]);
