@@ -18,7 +18,7 @@ use super::arch::{Abi, X32_BIT};
 use super::filter::{Action, Comparison, Condition, ENOSYS, Filter, Rule, Width};
 
 /// Changes with every change of what is compiled, so that no stored program outlives it.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// `BPF_MAXINSNS`.
 const MAX_INSTRUCTIONS: usize = 4096;
@@ -114,6 +114,7 @@ impl Entry {
     fn verdict(self, default: Action) -> Verdict {
         match self.always {
             Some(action) => Verdict::Return(action),
+            None if self.tests.is_empty() => Verdict::Return(default),
             None => Verdict::Test { rules: self.tests, otherwise: default },
         }
     }
@@ -121,11 +122,11 @@ impl Entry {
 
 fn abi_ranges(filter: &Filter, abi: Abi) -> Vec<Range> {
     let mut entries: BTreeMap<u32, Entry> = BTreeMap::new();
-    for rule in filter.rules.iter().filter(|rule| !is_redundant(rule, filter)) {
-        add_rule(&mut entries, rule, abi);
+    for rule in &filter.rules {
+        add_rule(&mut entries, rule, abi, filter.default_action);
     }
     let lowest = if abi == Abi::X32 { X32_BIT } else { 0 };
-    let unknown_from = highest_mentioned(filter, abi).map_or(lowest, |highest| highest + 1);
+    let unknown_from = highest_mentioned(filter, abi).map_or(u32::MAX, |highest| highest + 1);
     let mut ranges = Vec::new();
     let mut next = lowest;
     for (number, entry) in entries {
@@ -159,27 +160,30 @@ fn merged(ranges: Vec<Range>) -> Vec<Range> {
     found
 }
 
-/// What a rule asks for is done anyway; libseccomp refuses such rules and runc leaves them out.
-fn is_redundant(rule: &Rule, filter: &Filter) -> bool {
-    rule.action == filter.default_action
-}
-
-fn add_rule(entries: &mut BTreeMap<u32, Entry>, rule: &Rule, abi: Abi) {
+/// Adds a rule to the entries of its names. A rule that asks for what is done anyway adds nothing to them (libseccomp refuses
+/// such rules and runc leaves them out), but its numbers are known ones like all that a rule names.
+fn add_rule(entries: &mut BTreeMap<u32, Entry>, rule: &Rule, abi: Abi, default_action: Action) {
+    let is_redundant = rule.action == default_action;
     for name in &rule.names {
         if let Some(number) = abi.number(name) {
-            entries.entry(number).or_default().add(rule.action, conditions_on(rule, abi));
+            let entry = entries.entry(number).or_default();
+            if !is_redundant {
+                entry.add(rule.action, conditions_on(rule, abi));
+            }
         }
-        // Behind a multiplexer the arguments are in memory, where no filter sees them: a rule about them cannot allow it.
-        if let Some((number, call)) = abi.multiplexed(name).filter(|_| rule.conditions.is_empty()) {
-            let condition = Condition {
-                index: 0,
-                width: Width::Low32,
-                comparison: Comparison::Equal,
-                value: u64::from(call),
-            };
-            entries.entry(number).or_default().add(rule.action, vec![condition]);
+        if let Some((number, call)) = abi.multiplexed(name) {
+            let entry = entries.entry(number).or_default();
+            // Behind a multiplexer the arguments are in memory, where no filter sees them: a rule about them cannot allow it.
+            if !is_redundant && rule.conditions.is_empty() {
+                entry.add(rule.action, vec![is_multiplexed_call(call)]);
+            }
         }
     }
+}
+
+/// The condition that a multiplexer is asked for this call.
+fn is_multiplexed_call(call: u32) -> Condition {
+    Condition { index: 0, width: Width::Low32, comparison: Comparison::Equal, value: u64::from(call) }
 }
 
 /// The rule's conditions; where registers have 32 bits, the upper halves say nothing.

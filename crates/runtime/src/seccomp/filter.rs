@@ -129,8 +129,9 @@ pub struct Rule {
 /// For one system call the first rule without conditions decides, wherever it stands. Where there is none, the first rule
 /// whose conditions hold does; else [`Filter::default_action`].
 ///
-/// Numbers above the highest that any rule mentions (system calls younger than the profile) fail with `ENOSYS` instead of a
-/// default action that refuses, as with runc: a C library then falls back to what it did before they existed.
+/// Numbers that no rule names and that are above the highest that one does (system calls younger than the profile) fail with
+/// `ENOSYS` instead of a default action that refuses, as with runc: a C library then falls back to what it did before they
+/// existed. On an interface of which the rules name nothing, nothing is younger than they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     /// For system calls of no rule.

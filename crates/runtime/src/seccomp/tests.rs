@@ -76,9 +76,12 @@ fn naive(filter: &Filter, call: &Call) -> Action {
     let mut highest = None;
     let mut conditional = None;
     let mut always = None;
+    let mut named = false;
     for rule in &filter.rules {
         for name in &rule.names {
             let own = abi.number(name);
+            let multiplexer = abi.multiplexed(name);
+            named |= own == Some(call.number) || multiplexer.is_some_and(|(number, _)| number == call.number);
             highest = highest.max(own.filter(|number| abi.tells_age(*number)));
             if rule.action == filter.default_action {
                 continue;
@@ -90,7 +93,7 @@ fn naive(filter: &Filter, call: &Call) -> Action {
                     conditional = conditional.or(Some(rule.action));
                 }
             }
-            if let Some((number, which)) = abi.multiplexed(name)
+            if let Some((number, which)) = multiplexer
                 && rule.conditions.is_empty()
                 && number == call.number
                 && call.arguments[0] as u32 == which
@@ -99,7 +102,7 @@ fn naive(filter: &Filter, call: &Call) -> Action {
             }
         }
     }
-    let unknown = highest.is_none_or(|highest| call.number > highest);
+    let unknown = !named && highest.is_some_and(|highest| call.number > highest);
     let mentioned = always.or(conditional);
     mentioned.unwrap_or(if unknown { filter.unknown_action() } else { filter.default_action })
 }
@@ -407,6 +410,35 @@ fn profile_that_is_too_large_is_refused() {
         (0..1000).flat_map(|value| rules_for(&names, Action::Allow, vec![condition(value)])).collect();
     let filter = Filter { default_action: Action::Errno(1), abis: vec![Abi::X86_64], rules, flags: 0 };
     assert!(matches!(Program::compile(&filter), Err(SeccompError::TooLarge(_))));
+}
+
+#[test]
+fn call_that_a_rule_names_is_never_an_unknown_one() {
+    let never = Condition { index: 0, width: Width::Low32, comparison: Comparison::Less, value: 0 };
+    for (rule_action, conditions) in [(Action::Allow, vec![never]), (Action::Trap, Vec::new())] {
+        let names = ["ioctl", "read"].map(str::to_owned);
+        for named in [&names[..1], &names[..]] {
+            let filter = Filter {
+                default_action: Action::Trap,
+                abis: vec![Abi::X86_64, Abi::X32],
+                rules: rules_for(named, rule_action, conditions.clone()),
+                flags: 0,
+            };
+            let program = Program::compile(&filter).unwrap();
+            // x32's own number, far above those that are given out in the order of time.
+            let ioctl = Call::new(Abi::X32, "ioctl", 0);
+            assert_eq!(ioctl.number, 1_073_742_338);
+            assert_eq!(verdict(&program, &ioctl), Action::Trap.code(), "{named:?} {rule_action:?}");
+        }
+    }
+}
+
+#[test]
+fn profile_that_names_no_call_gives_all_its_default_action() {
+    let program = docker(r#"{"defaultAction":"SCMP_ACT_ERRNO"}"#);
+    for name in ["read", "openat2"] {
+        assert_eq!(verdict(&program, &Call::new(Abi::X86_64, name, 0)), REFUSED, "{name}");
+    }
 }
 
 fn action() -> impl Strategy<Value = Action> {
