@@ -68,6 +68,11 @@ impl Config {
         self.run.join("seccomp")
     }
 
+    /// Where folders of removed containers wait to be deleted.
+    pub(crate) fn trash_dir(&self) -> PathBuf {
+        self.lib.join("trash")
+    }
+
     pub(crate) fn volumes_dir(&self) -> PathBuf {
         self.lib.join("volumes")
     }

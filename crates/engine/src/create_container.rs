@@ -14,7 +14,7 @@ use crate::engine::{Engine, invalid_name};
 use crate::error::Error;
 use crate::events::Kind;
 use crate::settings::{ContainerRecord, Settings};
-use crate::shared::{Shared, remove_dir};
+use crate::shared::Shared;
 use crate::state::State;
 use crate::{files, names, random};
 
@@ -147,7 +147,7 @@ fn make_files(shared: &Shared, settings: &Settings, name: &str, image: &oci::Dig
 /// Removes what was made for a container whose creation failed.
 fn discard(shared: &Shared, settings: &Settings) {
     let removed = shared.images.remove_snapshot(&settings.id).map_err(Error::from);
-    for result in [removed, remove_dir(shared.files(&settings.id).dir())] {
+    for result in [removed, shared.discard(shared.files(&settings.id).dir())] {
         if let Err(error) = result {
             tracing::warn!(container = %settings.id, %error, "cannot remove what is left of a failed creation");
         }

@@ -14,6 +14,7 @@ use network::Networks;
 use shim::spawn::Launcher;
 use shim::{RequestBody, Target};
 use store::Store;
+use sys::trash::Trash;
 
 use crate::config::Config;
 use crate::container::{Command, Container, StopRequest};
@@ -75,7 +76,8 @@ impl Engine {
         let store = Store::open(&config.containers_dir().join("containers.db"))?;
         let images = Arc::new(ImageStore::open(&config.lib.join("image"))?);
         let networks = Arc::new(Networks::open(config.network.clone())?);
-        let shared = Arc::new(Shared::new(config, store, images, networks, Launcher::new()?));
+        let trash = open_trash(&config.trash_dir())?;
+        let shared = Arc::new(Shared::new(config, store, images, networks, Launcher::new()?, trash));
         reconcile::run(&shared).await.map_err(OpenError::Reconcile)?;
         let engine = Self { shared };
         engine.checkpoint_now_and_then();
@@ -281,4 +283,12 @@ fn make_folder(path: &Path, mode: u32) -> Result<(), OpenError> {
     let failed = |source| OpenError::Folder { path: path.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)
+}
+
+fn open_trash(folder: &Path) -> Result<Trash, OpenError> {
+    let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
+    let keep = |path: &Path, error: &std::io::Error| {
+        tracing::warn!(path = %path.display(), %error, "left for the next start to remove");
+    };
+    Trash::open(folder, keep).map_err(failed)
 }

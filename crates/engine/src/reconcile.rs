@@ -13,7 +13,7 @@ use crate::container::{Run, Task};
 use crate::create_container::container;
 use crate::error::Error;
 use crate::settings::{ContainerRecord, Settings};
-use crate::shared::{Shared, remove_dir};
+use crate::shared::Shared;
 use crate::spec;
 use crate::state::{State, Status};
 
@@ -113,7 +113,7 @@ async fn remove_orphans(shared: &Shared, records: &[(ContainerRecord, State)]) -
     }
     let folder = shared.config.containers_dir();
     for id in entries(&folder)?.into_iter().filter(|id| !known.contains(id.as_str())) {
-        remove_dir(&folder.join(id))?;
+        shared.discard(&folder.join(id))?;
     }
     Ok(())
 }

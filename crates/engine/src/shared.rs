@@ -9,6 +9,7 @@ use image::ImageStore;
 use network::Networks;
 use shim::spawn::Launcher;
 use store::Store;
+use sys::trash::Trash;
 
 use crate::config::{Config, ContainerFiles};
 use crate::container::Container;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) launcher: Arc<Launcher>,
     pub(crate) execs: Execs,
+    trash: Trash,
     index: Mutex<Index<Container>>,
     init_program: OnceLock<PathBuf>,
 }
@@ -43,8 +45,10 @@ impl Shared {
         images: Arc<ImageStore>,
         networks: Arc<Networks>,
         launcher: Launcher,
+        trash: Trash,
     ) -> Self {
         Self {
+            trash,
             volumes: Volumes::new(config.volumes_dir()),
             config,
             store,
@@ -87,12 +91,17 @@ impl Shared {
         if volumes {
             self.volumes.remove_anonymous(settings)?;
         }
-        remove_dir(self.files(&settings.id).dir())?;
+        self.discard(self.files(&settings.id).dir())?;
         self.store.transaction(|transaction| {
             transaction.remove::<State>(&settings.id)?;
             transaction.remove::<ContainerRecord>(&settings.id)?;
             Ok(())
         })
+    }
+
+    /// Takes a folder away; it is deleted in the background.
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), Error> {
+        self.trash.discard(path).map(drop).map_err(Error::file("remove", path))
     }
 
     /// Kills and removes what a supervisor that was killed left behind: processes and control groups.

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::index::{ImageEntry, Index, Lease, lookup_key};
 use crate::layer::{Expected, LayerError, LayerStream, Limits, unpack_stream};
-use crate::layout::{TREE, make_dir, remove_tree};
+use crate::layout::{TREE, make_dir};
 use crate::manifest::{Descriptor, parse_json};
 use crate::record::{Durability, ImageRecord, LayerRecord, ReferenceRecord};
 use crate::store::{ImageStore, Shared, digest_like};
@@ -264,7 +264,7 @@ impl Drop for Ingest {
         if let Err(error) = collected {
             tracing::warn!(%error, "what was not committed is left for the next start to remove");
         }
-        if let Err(error) = remove_tree(&self.folder) {
+        if let Err(error) = self.shared.layout.discard(&self.folder) {
             tracing::warn!(path = %self.folder.display(), %error, "left for the next start to remove");
         }
     }
@@ -279,7 +279,7 @@ struct UnpackedLayer {
 
 impl Drop for UnpackedLayer {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.folder) {
+        if let Err(error) = sys::trash::delete(&self.folder) {
             tracing::warn!(path = %self.folder.display(), %error, "left for the next start to remove");
         }
     }

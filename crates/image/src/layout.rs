@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use oci::{Algorithm, Digest};
+use sys::trash::{Discarded, Trash};
 
 use crate::error::{Error, Result};
 
@@ -15,13 +16,16 @@ use crate::error::{Error, Result};
 pub(crate) struct Layout {
     root: PathBuf,
     sequence: AtomicU64,
+    trash: Trash,
 }
 
 impl Layout {
     /// Makes the folders that are not there.
     pub(crate) fn create(root: &Path) -> Result<Self> {
-        let layout = Self { root: root.to_owned(), sequence: AtomicU64::new(0) };
         make_dir(root, 0o700)?;
+        let folder = root.join("trash");
+        let trash = Trash::open(&folder, keep_for_later).map_err(Error::io("open folder", &folder))?;
+        let layout = Self { root: root.to_owned(), sequence: AtomicU64::new(0), trash };
         for folder in ["blobs", "blobs/sha256", "blobs/sha512", "layers", "ingest", "snapshots"] {
             make_dir(&root.join(folder), 0o700)?;
         }
@@ -81,15 +85,15 @@ impl Layout {
         self.ingest().join(format!("{kind}-{number}"))
     }
 
-    /// Moves `path` out of the way, into `ingest/`, in one step, and returns where it is now. `None` where nothing is there.
-    pub(crate) fn discard(&self, path: &Path) -> Result<Option<Trash>> {
-        let target = self.fresh("trash");
-        match fs::rename(path, &target) {
-            Ok(()) => Ok(Some(Trash { path: target })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::io("remove", path)(source)),
-        }
+    /// Moves `path` out of the way in one step; it is deleted after the result is dropped, which is to happen when no lock
+    /// is held. `None` where nothing is there.
+    pub(crate) fn discard(&self, path: &Path) -> Result<Option<Discarded>> {
+        self.trash.discard(path).map_err(Error::io("remove", path))
     }
+}
+
+fn keep_for_later(path: &Path, error: &io::Error) {
+    tracing::warn!(path = %path.display(), %error, "left for the next start to remove");
 }
 
 /// The name of the folder in a layer's folder that holds its tree.
@@ -108,34 +112,6 @@ pub(crate) fn layer_of_name(name: &str) -> Option<Digest> {
     match name.strip_prefix("sha512-") {
         Some(hex) => format!("sha512:{hex}").parse().ok(),
         None => Digest::from_sha256_hex(name).ok(),
-    }
-}
-
-/// Something moved out of the way, to be deleted when no lock is held. Deletes itself when dropped; what remains (the
-/// process was killed) goes when the store is next opened.
-#[derive(Debug)]
-pub(crate) struct Trash {
-    path: PathBuf,
-}
-
-impl Drop for Trash {
-    fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "left for the next start to remove");
-        }
-    }
-}
-
-/// Deletes a file or a whole tree; nothing there is fine.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }
 

@@ -10,7 +10,7 @@ use store::Store;
 
 use crate::error::{Error, Result};
 use crate::index::{ImageEntry, Index};
-use crate::layout::{Layout, layer_of_name, remove_tree};
+use crate::layout::{Layout, layer_of_name};
 use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// The ID of this boot of the machine.
@@ -21,7 +21,7 @@ pub(crate) fn boot_id() -> Result<String> {
 
 /// Reads the records, drops those whose files cannot be relied on, and removes the files that no record speaks of.
 pub(crate) fn load(layout: &Layout, records: &Store, boot: &str) -> Result<Index> {
-    clear(&layout.ingest())?;
+    clear(&layout, &layout.ingest())?;
     let mut index = read_records(records)?;
     index.blobs = present_blobs(layout)?;
     let stale = find_stale(layout, &index, boot)?;
@@ -187,16 +187,14 @@ fn remove_garbage(layout: &Layout, records: &Store, index: &mut Index) -> Result
     }
     for blob in &garbage.blobs {
         index.blobs.remove(blob);
-        let path = layout.blob(blob);
-        remove_tree(&path).map_err(Error::io("remove", &path))?;
+        drop(layout.discard(&layout.blob(blob))?);
     }
     Ok(())
 }
 
-fn clear(folder: &Path) -> Result<()> {
+fn clear(layout: &Layout, folder: &Path) -> Result<()> {
     for name in names(folder)? {
-        let path = folder.join(name);
-        remove_tree(&path).map_err(Error::io("remove", &path))?;
+        drop(layout.discard(&folder.join(name))?);
     }
     Ok(())
 }

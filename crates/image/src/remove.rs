@@ -178,7 +178,7 @@ impl Shared {
         index: &mut Index,
         id: &Digest,
         plan: Plan,
-    ) -> Result<(Vec<Removed>, Vec<crate::layout::Trash>)> {
+    ) -> Result<(Vec<Removed>, Vec<sys::trash::Discarded>)> {
         self.records.transaction::<_, Error>(|transaction| {
             for name in &plan.untag {
                 transaction.remove::<ReferenceRecord>(&name.to_string())?;

@@ -81,13 +81,15 @@ impl ImageStore {
     pub fn remove_snapshot(&self, id: &str) -> Result<()> {
         check_name(id)?;
         let mut index = self.shared.write();
-        let mut upper = Some(self.shared.layout.discard(&self.shared.layout.snapshot(id))?);
+        let mut upper = self.shared.layout.discard(&self.shared.layout.snapshot(id))?;
         let Some(record) = index.snapshots.get(id) else { return Ok(()) };
         let images = index.images.values().map(|entry| entry.record.layers.as_slice());
         let is_needed = images.clone().any(|layers| layers.starts_with(&record.layers));
         if self.shared.records.remove::<SnapshotRecord>(id).is_err() {
             // On a full disk there is room for the removal only once the files are gone.
-            drop(upper.take());
+            if let Some(upper) = upper.take() {
+                upper.delete().map_err(Error::io("remove", &self.shared.layout.snapshot(id)))?;
+            }
             self.shared.records.remove::<SnapshotRecord>(id)?;
         }
         index.snapshots.remove(id);

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use jiff::Timestamp;
 use oci::{Digest, ImageConfig, Platform, Reference};
 use store::Store;
+use sys::trash::Discarded;
 
 use crate::error::{Error, Result};
 use crate::image::{HistoryItem, Image};
 use crate::index::{Garbage, ImageEntry, Index, lookup_key};
-use crate::layout::{Layout, Trash};
+use crate::layout::Layout;
 use crate::manifest::{MAX_CONFIG_SIZE, ManifestError, parse_json};
 use crate::open;
 use crate::record::{ImageRecord, LayerRecord, ReferenceRecord};
@@ -237,7 +238,7 @@ impl Shared {
 
     /// Takes what nothing needs out of the records and out of sight. The result is to be dropped, which deletes it, when
     /// the lock on the index is no longer held.
-    pub(crate) fn collect(&self, index: &mut Index) -> Result<Vec<Trash>> {
+    pub(crate) fn collect(&self, index: &mut Index) -> Result<Vec<Discarded>> {
         let Garbage { blobs, layers } = index.garbage();
         if blobs.is_empty() && layers.is_empty() {
             return Ok(Vec::new());

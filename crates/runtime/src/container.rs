@@ -11,7 +11,7 @@ use sys::namespace::Namespaces;
 use sys::process::{SingleThreaded, SpawnOptions};
 
 use crate::birth;
-use crate::cgroup::{Cgroup, Layout};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Step};
 use crate::filter;
 use crate::gate::{Order, ParentSide, StartGate, sides};
@@ -169,6 +169,7 @@ fn plan<'a>(options: &mut CreateOptions<'a>) -> Result<Plan<'a>, Error> {
         rootfs: options.rootfs,
         opened_rootfs: None,
         propagation: mount_options::root_propagation(propagation)?,
+        entrances: options.cgroup.entrances()?,
         sysctls: sysctl::plan(linux, namespaces.private)?,
         cgroups: mounts.iter().any(is_cgroup).then(|| options.cgroup.mounts()),
         opened_sources: Vec::new(),
@@ -212,7 +213,6 @@ pub(crate) fn limits_of_parent(namespaces: Namespaces, process: &mut ProcessPlan
 /// What the parent does while the process sets itself up.
 struct Parentage<'a> {
     spec: &'a Spec,
-    cgroup: &'a Cgroup,
     mappings: Option<Mappings>,
     oom_score_adjust: Option<i32>,
     limits: Vec<PosixRlimit>,
@@ -223,7 +223,6 @@ impl<'a> Parentage<'a> {
     fn new(options: &CreateOptions<'a>, plan: &mut Plan<'_>) -> Self {
         Self {
             spec: options.spec,
-            cgroup: options.cgroup,
             mappings: plan.namespaces.mappings.take(),
             oom_score_adjust: plan.process.oom_score_adjust,
             limits: limits_of_parent(plan.namespaces.new, &mut plan.process),
@@ -237,8 +236,6 @@ impl<'a> Parentage<'a> {
             side.tell(Order::Mapped);
         }
         birth::set_oom_score(pid, self.oom_score_adjust)?;
-        place(self.cgroup, pid)?;
-        side.tell(Order::Placed);
         let terminal = birth::await_ready(side, || {
             self.run_hooks(pid)?;
             side.tell(Order::HooksDone);
@@ -254,14 +251,6 @@ impl<'a> Parentage<'a> {
             hooks::run(kind, hooks::of(self.spec, kind), &state)?;
         }
         Ok(())
-    }
-}
-
-/// The process was born into its group of version 2, where there is one.
-pub(crate) fn place(cgroup: &Cgroup, pid: i32) -> Result<(), Error> {
-    match cgroup.layout() {
-        Layout::V2 => Ok(()),
-        Layout::V1 | Layout::Hybrid => Ok(cgroup.add_version1(pid)?),
     }
 }
 

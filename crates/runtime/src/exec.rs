@@ -13,8 +13,8 @@ use sys::process::{SingleThreaded, SpawnOptions};
 use sys::root::Root;
 
 use crate::birth;
-use crate::cgroup::Cgroup;
-use crate::container::{SeccompSource, Stdio, limits_of_parent, place};
+use crate::cgroup::{Cgroup, Entrance};
+use crate::container::{SeccompSource, Stdio, limits_of_parent};
 use crate::error::{Error, Step};
 use crate::filter;
 use crate::filter::Filter;
@@ -86,6 +86,7 @@ struct Plan<'a> {
     thread: SingleThreaded,
     container: BorrowedFd<'a>,
     namespaces: Namespaces,
+    entrances: Vec<Entrance>,
     process: ProcessPlan,
     user: Option<&'a User>,
     filter: Option<Filter>,
@@ -118,8 +119,6 @@ pub fn exec(options: ExecOptions<'_>) -> Result<Executed, Error> {
     })?;
     let parent = parent.expect("it is taken in the copy only");
     let attended = birth::set_oom_score(child.pid, oom_score_adjust)
-        .and_then(|()| place(cgroup, child.pid))
-        .inspect(|()| parent.tell(Order::Placed))
         .and_then(|()| birth::await_ready(&parent, || Ok(())))
         .and_then(|terminal| birth::set_limits(Some(child.pid), &limits).map(|()| terminal));
     let terminal = match attended {
@@ -149,6 +148,7 @@ fn plan<'a>(options: &ExecOptions<'a>) -> Result<Plan<'a>, Error> {
         thread: SingleThreaded::check().step("execute from a process of one thread")?,
         container: options.pidfd,
         namespaces: namespaces_to_join(options.pid)?,
+        entrances: options.cgroup.entrances()?,
         filter: filter::compile(source, options.spec.linux().as_ref(), &process.capabilities)?,
         process,
         user: options.user,
@@ -194,7 +194,7 @@ fn namespaces_to_join(pid: i32) -> Result<Namespaces, Error> {
 fn run(mut plan: Plan<'_>, stdio: Stdio, side: ChildSide) -> i32 {
     // Kept until a failure is told: the end of its terminal ends a process (SIGHUP).
     let mut terminal = None;
-    let error = match set_up(&mut plan, stdio, &side, &mut terminal) {
+    let error = match set_up(&mut plan, stdio, &mut terminal) {
         Err(error) => error,
         Ok(prepared) => {
             side.ready(terminal.as_ref().map(AsFd::as_fd));
@@ -207,16 +207,11 @@ fn run(mut plan: Plan<'_>, stdio: Stdio, side: ChildSide) -> i32 {
     1
 }
 
-fn set_up(
-    plan: &mut Plan<'_>,
-    stdio: Stdio,
-    side: &ChildSide,
-    terminal: &mut Option<OwnedFd>,
-) -> Result<Prepared, Error> {
+fn set_up(plan: &mut Plan<'_>, stdio: Stdio, terminal: &mut Option<OwnedFd>) -> Result<Prepared, Error> {
     let attributes = attributes(plan);
     // In the cgroups first: nothing of what follows is to be charged to the host, and a new member of a cgroup
-    // namespace must be below its root.
-    side.expect(Order::Placed);
+    // namespace must be below its root. That of version 2 it was born into.
+    plan.entrances.iter().try_for_each(Entrance::enter)?;
     match join(plan.thread, plan.container, plan.namespaces) {
         Err(Errno::SRCH) => return Err(Error::NotRunning("to be entered".to_owned())),
         result => result.step("join the namespaces of the container")?,

@@ -5,7 +5,6 @@
 //!        ── Mapped ─────────────>   (only with a user namespace)
 //!        <───────────── Hooks ──    (only with hooks that run outside)
 //!        ── HooksDone ──────────>
-//!        ── Placed ─────────────>   it is in its cgroups
 //!        <───────────── Ready ──    with the terminal, or Failed
 //!        ── Start ──────────────>
 //!        <──── end of stream ───    it executes its program, or Failed
@@ -26,7 +25,6 @@ const MAX_PACKET: usize = 16 * 1024;
 pub(crate) enum Order {
     Mapped = b'M' as isize,
     HooksDone = b'H' as isize,
-    Placed = b'P' as isize,
     Start = b'S' as isize,
 }
 

@@ -116,6 +116,23 @@ fn created_group_is_in_every_hierarchy_and_is_removed() {
 }
 
 #[test]
+fn thread_that_enters_is_in_every_version_1_group() {
+    let scratch = Scratch::new("{}");
+    let entrances = scratch.cgroup.entrances().unwrap();
+    let seen = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            entrances.iter().for_each(|entrance| entrance.enter().unwrap());
+            std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+        });
+        thread.join().unwrap()
+    });
+    let entered =
+        seen.lines().filter(|line| !line.starts_with("0::") && line.ends_with(&scratch.path)).count();
+    assert_eq!(entered, entrances.len(), "{seen}");
+    assert_eq!(seen.lines().filter(|line| !line.starts_with("0::")).count(), entrances.len(), "{seen}");
+}
+
+#[test]
 fn limits_are_written_where_the_controllers_are() {
     let scratch = Scratch::new(
         r#"{"cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"},

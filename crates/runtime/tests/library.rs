@@ -75,6 +75,7 @@ impl Maker {
             lower: vec![path("rootfs"), path("lower2")],
             upper: path("upper"),
             work: path("work"),
+            durability: shim::Durability::Durable,
         });
         let cgroup = Cgroup::create(&format!("/{}", bundle.id), None).expect("control groups");
         Self { bundle, cgroup, rootfs, user: None, seccomp: SeccompProfile::Default }

@@ -169,6 +169,11 @@ impl Client {
         self.connection.pidfd.as_fd()
     }
 
+    /// The supervisor's process, to be waited for after this client is gone.
+    pub fn supervisor(&self) -> Supervisor {
+        Supervisor { pidfd: self.connection.pidfd.clone() }
+    }
+
     /// Whether the connection has been lost.
     pub fn is_closed(&self) -> bool {
         self.connection.lock().closed
@@ -179,6 +184,23 @@ impl Drop for Client {
     fn drop(&mut self) {
         // The task that reads sees the end, and drops the socket.
         let _ = rustix::net::shutdown(&self.connection.socket, rustix::net::Shutdown::Both);
+    }
+}
+
+/// The process of a supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    pidfd: Arc<OwnedFd>,
+}
+
+impl Supervisor {
+    /// Waits for its end. Only then the container's file systems are unmounted, and written back.
+    ///
+    /// # Errors
+    /// The process cannot be watched.
+    pub async fn ended(&self) -> io::Result<()> {
+        drop(readable(self.pidfd.clone())?.readable().await?);
+        Ok(())
     }
 }
 
@@ -307,8 +329,7 @@ fn dispatch(connection: &Connection, events: &mpsc::UnboundedSender<Event>, mess
 }
 
 async fn reap(pidfd: &Arc<OwnedFd>) -> io::Result<()> {
-    let ended = readable(pidfd.clone())?;
-    drop(ended.readable().await?);
+    Supervisor { pidfd: pidfd.clone() }.ended().await?;
     rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
     Ok(())
 }

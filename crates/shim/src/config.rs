@@ -54,6 +54,18 @@ pub struct OverlayRootfs {
     pub upper: PathBuf,
     /// The work directory, on the same file system as `upper`.
     pub work: PathBuf,
+    /// What the writable layer has to survive.
+    pub durability: Durability,
+}
+
+/// What a writable layer has to survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// Everything: what was synchronised is on disk.
+    Durable,
+    /// Nothing: it is gone with its container, so that no time is spent on bringing it to disk.
+    Volatile,
 }
 
 /// A user and groups by name or number, not yet looked up.

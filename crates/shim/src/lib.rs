@@ -40,7 +40,7 @@ pub mod spawn;
 pub mod wire;
 
 pub use client::{Client, ConnectError, Events, PendingReply, RequestError};
-pub use config::{Config, Log, OverlayRootfs, Rootfs, SeccompProfile, StdinMode, User};
+pub use config::{Config, Durability, Log, OverlayRootfs, Rootfs, SeccompProfile, StdinMode, User};
 pub use exit::{ExitRecord, ExitRecordError, ExitStatus};
 pub use message::{
     Attach, Event, ExecConfig, Failure, FailureKind, Framing, Message, Reply, Request, RequestBody, State,

@@ -1,5 +1,5 @@
 //! All unsafe code of the project, behind safe wrappers: processes and pidfds, namespaces, mounts by file descriptor,
-//! pseudo-terminals, paths resolved inside a root, atomic file writes.
+//! pseudo-terminals, paths resolved inside a root, atomic file writes, deferred deletion.
 //!
 //! Wrappers report the kernel's own [`Errno`]; whoever calls knows the subject (path, container, …) and adds it. Nothing
 //! here knows of containers, specifications or formats.
@@ -21,6 +21,7 @@ pub mod root;
 pub mod seccomp;
 pub mod signalfd;
 pub mod spawn;
+pub mod trash;
 
 pub use rustix::io::Errno;
 

@@ -9,6 +9,7 @@ use crate::run::wait_for_log;
 with_each_client!(
     container_runs_again_after_stop_and_start,
     restart_gives_a_new_process,
+    restart_keeps_the_files_of_a_container_that_removes_itself,
     kill_ends_with_137,
     kill_sends_the_signal_asked_for,
     kill_of_a_stopped_container_is_refused,
@@ -49,6 +50,21 @@ fn restart_gives_a_new_process(bed: &Bed) {
     bed.ok(["restart", "-t", "0", "box"]);
     assert_ne!(bed.field("box", "{{.State.Pid}} {{.State.StartedAt}}"), before);
     assert_eq!(bed.field("box", "{{.State.Status}}"), "running");
+}
+
+fn restart_keeps_the_files_of_a_container_that_removes_itself(bed: &Bed) {
+    let script = "test -e /file && echo again; touch /file; echo up; exec sleep 600";
+    bed.ok(["run", "-d", "--rm", "--name", "box", "busybox", "sh", "-c", script]);
+    wait_for_log(bed, "box", "up");
+    for _ in 0..2 {
+        bed.ok(["restart", "-t", "0", "box"]);
+        wait_for_log(bed, "box", "again");
+    }
+    bed.ok(["stop", "-t", "0", "box"]);
+    let gone = eventually(std::time::Duration::from_secs(5), || {
+        bed.run(["ps", "-aq"]).expect_ok().text().is_empty().then_some(())
+    });
+    assert!(gone.is_some(), "the container is still there");
 }
 
 fn kill_ends_with_137(bed: &Bed) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use network::{EndpointInfo, EndpointRequest, Sandbox};
 use shim::client::{Client, Events, PendingReply, RequestError};
-use shim::{Config, ExitRecord, Reply, RequestBody, StdinMode, User};
+use shim::{Config, Durability, ExitRecord, Reply, RequestBody, StdinMode, User};
 use tokio::task::spawn_blocking;
 
 use super::command::AttachSlot;
@@ -138,6 +138,7 @@ fn config(
             lower: overlay.lower,
             upper: overlay.upper,
             work: overlay.work,
+            durability: if host.auto_remove { Durability::Volatile } else { Durability::Durable },
         }),
         user: Some(user(settings)),
         seccomp: security(host)?.seccomp,

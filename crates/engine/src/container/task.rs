@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::StringMap;
-use shim::client::RequestError;
+use shim::client::{RequestError, Supervisor};
 use shim::{Event, ExitRecord, ExitStatus, RequestBody, Target};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -44,6 +44,8 @@ pub(crate) struct Task {
     publisher: watch::Sender<Arc<Published>>,
     current: Published,
     run: Option<Run>,
+    /// The supervisor of the run before, which may still be unmounting.
+    before: Option<Supervisor>,
     checker: Option<health::Checker>,
     slots: Vec<AttachSlot>,
     stopping: Option<Stopping>,
@@ -71,6 +73,7 @@ impl Task {
             publisher,
             current,
             run: None,
+            before: None,
             checker: None,
             slots: Vec::new(),
             stopping: None,
@@ -166,6 +169,10 @@ impl Task {
     }
 
     async fn launch(&mut self) -> Result<(), Error> {
+        if let Some(before) = self.before.take() {
+            // An overlay is not to be mounted twice.
+            let _ = before.ended().await;
+        }
         let slots = std::mem::take(&mut self.slots);
         match supervision::start(&self.shared, &self.settings, &self.current.name, slots).await {
             Ok(run) => {
@@ -372,6 +379,7 @@ impl Task {
     /// Notes the end of a run in the state, and says how long it was.
     fn record_end(&mut self, record: Option<&ExitRecord>) -> Duration {
         let run = self.run.take();
+        self.before = run.as_ref().map(|run| run.client.supervisor());
         drop(self.checker.take());
         self.stopping = None;
         if let Some(endpoint) = run.as_ref().and_then(|run| run.endpoint.as_ref()) {

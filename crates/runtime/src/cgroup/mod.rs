@@ -9,6 +9,7 @@
 //! groups. What is to be written is decided by [`plan_v1`] and [`plan_v2`], which touch no file.
 
 mod devices;
+mod entrance;
 mod error;
 mod file;
 mod freeze;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use oci::runtime::LinuxResources;
 use rustix::fs::{Mode as FileMode, OFlags};
 
+pub use entrance::Entrance;
 pub use error::CgroupError;
 pub use layout::{Hierarchies, Hierarchy, Layout, Unified};
 pub use mounts::{CgroupMounts, V1Mount};
@@ -244,17 +246,21 @@ impl Cgroup {
 
     /// Moves a process (0 is the calling one) into all groups.
     pub fn add(&self, pid: i32) -> Result<(), CgroupError> {
-        self.add_version1(pid)?;
+        let value = pid.to_string();
+        self.v1.iter().try_for_each(|group| file::write(&group.path.join("cgroup.procs"), &value))?;
         match &self.unified {
-            Some(group) => file::write(&group.path.join("cgroup.procs"), &pid.to_string()),
+            Some(group) => file::write(&group.path.join("cgroup.procs"), &value),
             None => Ok(()),
         }
     }
 
-    /// Moves a process that was cloned into [`Cgroup::join_descriptor`] into the remaining groups.
-    pub fn add_version1(&self, pid: i32) -> Result<(), CgroupError> {
-        let value = pid.to_string();
-        self.v1.iter().try_for_each(|group| file::write(&group.path.join("cgroup.procs"), &value))
+    /// The ways into the version 1 groups, for a child that is cloned into [`Cgroup::join_descriptor`] and may have no
+    /// right any more to open them itself.
+    ///
+    /// # Errors
+    /// A group that is gone.
+    pub fn entrances(&self) -> Result<Vec<Entrance>, CgroupError> {
+        self.v1.iter().map(|group| Entrance::open(&group.path)).collect()
     }
 
     /// The processes in the container's group and all groups below it, as this process's PID namespace numbers them.

@@ -17,11 +17,10 @@ use oci::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use shim::{Rootfs, User};
 use sys::mount::{Depth, DetachedMount, Propagation};
-use sys::namespace::Namespaces;
 use sys::process::SingleThreaded;
 use sys::root::Root;
 
-use crate::cgroup::CgroupMounts;
+use crate::cgroup::{CgroupMounts, Entrance};
 use crate::container::{GateKind, Stdio};
 use crate::error::{Error, Step};
 use crate::filter::Filter;
@@ -56,6 +55,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) mounts: Vec<MountPlan>,
     /// Sources of bind mounts where they must be opened with the rights of the host, in the order of `mounts`.
     pub(crate) opened_sources: Vec<Option<DetachedMount>>,
+    /// The ways into the cgroups that it was not born into.
+    pub(crate) entrances: Vec<Entrance>,
     pub(crate) cgroups: Option<CgroupMounts>,
     pub(crate) sysctls: Vec<Sysctl>,
     pub(crate) process: ProcessPlan,
@@ -122,12 +123,12 @@ fn set_up(
     dies_with_parent: bool,
     terminal: &mut Option<OwnedFd>,
 ) -> Result<Prepared, Error> {
+    // In the cgroups first: nothing of what follows is to be charged to the host.
+    plan.entrances.iter().try_for_each(Entrance::enter)?;
     namespaces::enter(plan, side)?;
     let host_proc = open_procfs()?;
-    let mut placement = Placement::new(plan, side);
     let root = rootfs::attach(plan)?;
-    mounts::mount_all(plan, &root, &mut placement)?;
-    placement.settle()?;
+    mounts::mount_all(plan, &root)?;
     devices::set_up(plan, &root)?;
     run_outer_hooks(plan, side)?;
     mounts::bind_init(plan, &root)?;
@@ -182,32 +183,4 @@ fn run_outer_hooks(plan: &Plan<'_>, side: &ChildSide) -> Result<(), Error> {
     }
     let hooks = hooks::of(plan.spec, hooks::Kind::CreateContainer);
     hooks::run(hooks::Kind::CreateContainer, hooks, &plan.hook_state.creating())
-}
-
-/// The process is moved into its cgroups by its parent, at the same time as it mounts; whatever depends on that waits.
-pub(crate) struct Placement<'a> {
-    side: &'a ChildSide,
-    thread: SingleThreaded,
-    private: bool,
-    settled: bool,
-}
-
-impl<'a> Placement<'a> {
-    fn new(plan: &Plan<'_>, side: &'a ChildSide) -> Self {
-        let private = plan.namespaces.new.contains(Namespaces::CGROUP);
-        Self { side, thread: plan.thread, private, settled: false }
-    }
-
-    /// Waits to be in the cgroups, and makes them the root of a new cgroup namespace.
-    pub(crate) fn settle(&mut self) -> Result<(), Error> {
-        if self.settled {
-            return Ok(());
-        }
-        self.side.expect(Order::Placed);
-        self.settled = true;
-        if self.private {
-            sys::namespace::unshare(self.thread, Namespaces::CGROUP).step("make a cgroup namespace")?;
-        }
-        Ok(())
-    }
 }

@@ -8,7 +8,7 @@ use sys::Errno;
 use sys::mount::{Attributes, Change, Context, Depth, DetachedMount, change};
 use sys::root::{Root, kind_of};
 
-use super::{INIT_PATH, PROC_SUPER_MAGIC, Placement, Plan, cgroups, copy_up};
+use super::{INIT_PATH, PROC_SUPER_MAGIC, Plan, cgroups, copy_up};
 use crate::error::{Error, Reason, Step};
 use crate::plan::mounts::{MountKind, MountPlan, clean};
 
@@ -27,21 +27,14 @@ const REPLACEABLE: [&str; 10] = [
 ];
 
 /// Mounts all in their order.
-pub(super) fn mount_all(
-    plan: &mut Plan<'_>,
-    root: &Root,
-    placement: &mut Placement<'_>,
-) -> Result<(), Error> {
+pub(super) fn mount_all(plan: &mut Plan<'_>, root: &Root) -> Result<(), Error> {
     let mut opened = std::mem::take(&mut plan.opened_sources).into_iter();
     for mount in &plan.mounts {
         let opened = opened.next().flatten();
         match &mount.kind {
             MountKind::Bind { source, depth } => bind(mount, opened, source, *depth, root)?,
             MountKind::FileSystem { typ, source } => file_system(mount, typ, source, root)?,
-            MountKind::Cgroup => {
-                placement.settle()?;
-                cgroups::mount(plan, mount, root)?;
-            }
+            MountKind::Cgroup => cgroups::mount(plan, mount, root)?,
         }
     }
     Ok(())

@@ -21,6 +21,10 @@ pub(super) fn enter(plan: &Plan<'_>, side: &ChildSide) -> Result<(), Error> {
         side.expect(Order::Mapped);
         become_root()?;
     }
+    if plan.namespaces.new.contains(Namespaces::CGROUP) {
+        // Its root is where the process is now, so not with `clone3`, which knows the group of version 2 only.
+        unshare(plan.thread, Namespaces::CGROUP).step("make a cgroup namespace")?;
+    }
     if plan.namespaces.new.contains(Namespaces::TIME) {
         enter_time(plan)?;
     }

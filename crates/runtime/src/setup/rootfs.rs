@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use shim::{OverlayRootfs, Rootfs};
+use shim::{Durability, OverlayRootfs, Rootfs};
 use sys::Errno;
 use sys::mount::{Attributes, Change, Context, Depth, DetachedMount, Propagation, change_root};
 use sys::root::Root;
@@ -51,8 +51,22 @@ fn configure(
     layers(context, &overlay.lower)?;
     context.set("upperdir", &overlay.upper)?;
     context.set("workdir", &overlay.work)?;
+    if overlay.durability == Durability::Volatile {
+        // Neither a sync inside nor the unmounting then waits for the file system below (Linux 5.10).
+        forget_earlier_run(overlay);
+        context.set_flag("volatile")?;
+    }
     // Without an index a layer can be below several containers at a time whatever the kernel's default is.
     context.set("index", "off")
+}
+
+/// After a volatile mount the kernel refuses the layer, as a crash may have left it incomplete. Here it is a restart in the
+/// same boot of the machine, after which everything is still there.
+fn forget_earlier_run(overlay: &OverlayRootfs) {
+    let incompatible = overlay.work.join("work/incompat");
+    for folder in [incompatible.join("volatile"), incompatible] {
+        let _ = rustix::fs::rmdir(&folder);
+    }
 }
 
 fn append_layers(context: &Context, lower: &[PathBuf]) -> Result<(), Errno> {

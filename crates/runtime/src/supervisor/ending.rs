@@ -121,18 +121,19 @@ impl Supervisor {
         let record = container.record(pid, exit);
         let config = container.config();
         run_poststop(&config);
-        if let Err(error) = container.cgroup.remove() {
-            super::complain(format_args!("cannot remove the control groups: {error}"));
-        }
         if let Err(error) = record.write(&config.exit_path) {
             super::complain(format_args!("{error}: {:?}", std::error::Error::source(&error)));
         }
         container.status = Status::Exited;
         container.exit = Some(record.clone());
-        self.container = Some(container);
         self.leave(&config);
         self.tell(Event::Exited(record));
         self.finish_all_clients();
+        // Nobody waits for this.
+        if let Err(error) = container.cgroup.remove() {
+            super::complain(format_args!("cannot remove the control groups: {error}"));
+        }
+        self.container = Some(container);
     }
 
     /// Gives up the container: nobody can connect or start anything any more.

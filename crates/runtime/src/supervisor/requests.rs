@@ -332,6 +332,8 @@ fn make(config: &Config, netns: Option<OwnedFd>) -> Result<(Container, Process),
         terminal,
         private_pids: has_private_pids(spec),
         cgroup,
+        // Without it everything works, and takes longer.
+        _mounts: fs::File::open(format!("/proc/{pid}/ns/mnt")).ok(),
         gate,
         log,
         memory: None,

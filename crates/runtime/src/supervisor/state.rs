@@ -1,6 +1,7 @@
 //! What a supervisor knows, and its loop.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -77,6 +78,9 @@ pub(super) struct Container {
     pub(super) terminal: bool,
     pub(super) private_pids: bool,
     pub(super) cgroup: Cgroup,
+    /// Its mount namespace, held so that its end is not kept waiting by the unmounting, which writes back the whole file
+    /// system below an overlay. That is left to the end of this process.
+    pub(super) _mounts: Option<File>,
     pub(super) gate: Option<StartGate>,
     pub(super) log: ContainerLog,
     pub(super) memory: Option<OomWatch>,
