@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use api::stream::{Demultiplexer, Stream};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use client::Hijacked;
 use rustix::io::Errno;
 use rustix::net::Shutdown;
@@ -73,15 +73,15 @@ enum Input {
 /// Sends what is typed until it ends; the container then sees the end of its input.
 fn copy_input(socket: BorrowedFd<'_>, keys: Option<&DetachKeys>) -> io::Result<Input> {
     let mut matcher = keys.map(EscapeMatcher::new);
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Vec::with_capacity(CHUNK);
     loop {
-        let count = read(rustix::stdio::stdin(), &mut buffer)?;
-        if count == 0 {
+        buffer.clear();
+        if read(rustix::stdio::stdin(), &mut buffer)? == 0 {
             let _ = rustix::net::shutdown(socket, Shutdown::Write);
             return Ok(Input::Ended);
         }
-        match matcher.as_mut().map(|matcher| matcher.feed(&buffer[..count])) {
-            None => write_all(socket, &buffer[..count])?,
+        match matcher.as_mut().map(|matcher| matcher.feed(&buffer)) {
+            None => write_all(socket, &buffer)?,
             Some(Matched::Pass(bytes)) => write_all(socket, &bytes)?,
             Some(Matched::Detach(bytes)) => {
                 write_all(socket, &bytes)?;
@@ -94,31 +94,26 @@ fn copy_input(socket: BorrowedFd<'_>, keys: Option<&DetachKeys>) -> io::Result<I
 fn copy_output(hijacked: &Hijacked, raw: bool) -> io::Result<()> {
     let mut output = Output::new(raw);
     output.write(hijacked.leftover.clone())?;
-    let mut buffer = BytesMut::new();
     loop {
-        // Parts of the last chunk are written and gone, so the same memory is used again.
-        buffer.resize(CHUNK, 0);
-        let count = match read(hijacked.as_fd(), &mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+        let mut buffer = Vec::with_capacity(CHUNK);
+        match read(hijacked.as_fd(), &mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+            Ok(0) => return Ok(()),
             other => other?,
         };
-        if count == 0 {
-            return Ok(());
-        }
-        output.write(buffer.split_to(count).freeze())?;
-        buffer.clear();
-        buffer.reserve(CHUNK);
+        output.write(buffer.into())?;
     }
 }
 
 /// Where a container's output goes: everything to standard output, or frame by frame to two streams.
 pub(crate) struct Output {
     frames: Option<Demultiplexer>,
+    gathered: Gathered,
 }
 
 impl Output {
     pub(crate) fn new(raw: bool) -> Self {
-        Self { frames: (!raw).then(Demultiplexer::new) }
+        Self { frames: (!raw).then(Demultiplexer::new), gathered: Gathered::default() }
     }
 
     /// Writes what has arrived.
@@ -126,18 +121,51 @@ impl Output {
         let Some(frames) = &mut self.frames else { return write_all(rustix::stdio::stdout(), &bytes) };
         frames.push(bytes);
         while let Some((stream, part)) = frames.next_part().map_err(io::Error::other)? {
-            match stream {
-                Stream::Stderr => write_all(rustix::stdio::stderr(), &part)?,
-                _ => write_all(rustix::stdio::stdout(), &part)?,
-            }
+            self.gathered.add(stream, &part)?;
         }
-        Ok(())
+        self.gathered.flush()
     }
 }
 
-fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+/// Parts of one stream on their way: a log has a frame for each line, which is not worth a system call.
+#[derive(Default)]
+struct Gathered {
+    errors: bool,
+    bytes: Vec<u8>,
+}
+
+impl Gathered {
+    /// Parts from this length on are written as they are.
+    const LARGE: usize = 16 * 1024;
+
+    fn add(&mut self, stream: Stream, part: &[u8]) -> io::Result<()> {
+        let errors = stream == Stream::Stderr;
+        if errors != self.errors || part.len() >= Self::LARGE {
+            self.flush()?;
+            self.errors = errors;
+        }
+        if part.len() >= Self::LARGE {
+            return write_all(self.target(), part);
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = write_all(self.target(), &self.bytes);
+        self.bytes.clear();
+        written
+    }
+
+    fn target(&self) -> BorrowedFd<'static> {
+        if self.errors { rustix::stdio::stderr() } else { rustix::stdio::stdout() }
+    }
+}
+
+/// Reads once and appends what comes, as far as there is room.
+fn read(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
     loop {
-        match rustix::io::read(fd, &mut *buffer) {
+        match rustix::io::read(fd, rustix::buffer::spare_capacity(buffer)) {
             Err(Errno::INTR) => {}
             // The descriptor is shared with programs that made it non-blocking.
             Err(Errno::AGAIN) => wait(fd, rustix::event::PollFlags::IN)?,

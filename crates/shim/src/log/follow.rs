@@ -16,7 +16,7 @@ use crate::config::Log;
 use crate::readiness::readable;
 
 /// Pieces that are read ahead of whoever takes them.
-const AHEAD: usize = 2;
+const AHEAD: usize = 8;
 
 /// What follows the present end of the log.
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use super::chain::{self, Input, Source};
 use super::{LogError, Stream, json, local, tail};
 use crate::config::Log;
 
-/// Bytes read from a file at a time.
-const CHUNK: usize = 256 << 10;
+/// Bytes read from a file at a time: what stays in the processor's cache until it is sent, and comes from memory that the
+/// allocator keeps.
+const CHUNK: usize = 64 << 10;
 
 /// Bytes of text after which a batch is handed on.
-const BATCH: usize = 256 << 10;
+const BATCH: usize = 64 << 10;
 
 /// Which records are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,11 +39,13 @@ pub(super) struct Clock {
     second: i64,
     /// `2026-01-02T03:04:05` of that second.
     text: [u8; 19],
+    /// What was parsed last: lines that came at once have the same time.
+    parsed: (Vec<u8>, i64),
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { second: 0, text: *b"1970-01-01T00:00:00" }
+        Self { second: 0, text: *b"1970-01-01T00:00:00", parsed: (Vec::new(), 0) }
     }
 }
 
@@ -70,6 +72,16 @@ impl Clock {
 
     /// The time that the text holds.
     pub(super) fn parse(&mut self, text: &[u8]) -> Option<i64> {
+        if *text != *self.parsed.0 {
+            let time = self.parse_new(text)?;
+            self.parsed.0.clear();
+            self.parsed.0.extend_from_slice(text);
+            self.parsed.1 = time;
+        }
+        Some(self.parsed.1)
+    }
+
+    fn parse_new(&mut self, text: &[u8]) -> Option<i64> {
         let (date, rest) = text.split_at_checked(19)?;
         if *date != self.text {
             self.second = parse_second(date)?;
