@@ -21,7 +21,7 @@ pub(crate) fn boot_id() -> Result<String> {
 
 /// Reads the records, drops those whose files cannot be relied on, and removes the files that no record speaks of.
 pub(crate) fn load(layout: &Layout, records: &Store, boot: &str) -> Result<Index> {
-    clear(&layout, &layout.ingest())?;
+    clear(layout, &layout.ingest())?;
     let mut index = read_records(records)?;
     index.blobs = present_blobs(layout)?;
     let stale = find_stale(layout, &index, boot)?;

@@ -154,7 +154,7 @@ impl Client {
         match state.writer.flush(self.connection.socket.as_fd()) {
             Ok(true) => {}
             Ok(false) => self.connection.unsent.notify_one(),
-            Err(_) => state.close(),
+            Err(_) => state.stop_sending(),
         }
         replies
     }
@@ -220,15 +220,15 @@ impl Connection {
         if state.writer.pending() > 0 { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
     }
 
-    fn flush(&self) -> io::Result<()> {
+    fn flush(&self) {
         let mut state = self.lock();
         let result = self.socket.try_io(Interest::WRITABLE, || {
             let done = state.writer.flush(self.socket.as_fd())?;
             if done { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
         });
         match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            result => result,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => state.stop_sending(),
+            _ => {}
         }
     }
 }
@@ -250,10 +250,15 @@ impl State {
         reply
     }
 
-    /// Lets everyone who waits know that nothing will come, and drops what was not sent.
-    fn close(&mut self) {
+    /// Drops what was not sent. Answers to earlier requests may still be on their way: the end is for the reader to find.
+    fn stop_sending(&mut self) {
         self.closed = true;
         self.writer = FrameWriter::default();
+    }
+
+    /// Lets everyone who waits know that nothing will come.
+    fn close(&mut self) {
+        self.stop_sending();
         mem::take(&mut self.waiting);
     }
 }
@@ -280,7 +285,7 @@ async fn transfer(connection: &Connection, events: &mpsc::UnboundedSender<Event>
             () = connection.unsent.notified() => continue,
         };
         if ready.is_writable() {
-            connection.flush()?;
+            connection.flush();
         }
         if ready.is_readable() && receive(connection, &mut reader, events)? == Fill::End {
             return Ok(());
@@ -344,4 +349,37 @@ fn connect_in(run_dir: &Path) -> io::Result<std::os::unix::net::UnixStream> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{State as ContainerState, Status};
+
+    #[tokio::test]
+    async fn answer_on_its_way_is_not_lost_by_a_request_that_cannot_be_sent() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let own = std::process::id().cast_signed();
+        let (client, _events) = Client::over(ours, own, Relation::Stranger).unwrap();
+        let first = client.send([(RequestBody::State, Vec::new())]).remove(0);
+        let mut reader = FrameReader::default();
+        reader.fill(theirs.as_fd()).unwrap();
+        let request: Request = reader.next_frame().unwrap().unwrap();
+        let state = ContainerState {
+            status: Status::Running,
+            pid: 7,
+            started_at: None,
+            exit: None,
+            execs: Vec::new(),
+        };
+        let reply = Message::Reply { sequence: request.sequence, result: Ok(Reply::State(state)) };
+        let mut writer = FrameWriter::default();
+        writer.push(&reply, Vec::new()).unwrap();
+        assert!(writer.flush(theirs.as_fd()).unwrap());
+        drop(theirs);
+        let second = client.send([(RequestBody::State, Vec::new())]).remove(0);
+        assert!(matches!(first.await, Ok(Reply::State(state)) if state.pid == 7));
+        assert!(matches!(second.await, Err(RequestError::Disconnected)));
+    }
 }

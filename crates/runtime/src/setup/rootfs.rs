@@ -63,9 +63,10 @@ fn configure(
 /// After a volatile mount the kernel refuses the layer, as a crash may have left it incomplete. Here it is a restart in the
 /// same boot of the machine, after which everything is still there.
 fn forget_earlier_run(overlay: &OverlayRootfs) {
-    let incompatible = overlay.work.join("work/incompat");
-    for folder in [incompatible.join("volatile"), incompatible] {
-        let _ = rustix::fs::rmdir(&folder);
+    let mark = overlay.work.join("work/incompat/volatile");
+    // Mostly there is none; what cannot be removed is the kernel's to complain about.
+    if rustix::fs::unlink(mark.join("dirty")).is_ok() {
+        let _ = rustix::fs::rmdir(&mark);
     }
 }
 

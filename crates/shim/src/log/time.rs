@@ -72,7 +72,7 @@ impl Clock {
 
     /// The time that the text holds.
     pub(super) fn parse(&mut self, text: &[u8]) -> Option<i64> {
-        if *text != *self.parsed.0 {
+        if text.is_empty() || *text != *self.parsed.0 {
             let time = self.parse_new(text)?;
             self.parsed.0.clear();
             self.parsed.0.extend_from_slice(text);
