@@ -1,6 +1,7 @@
 //! Capabilities: which a container gets, by Docker's rules.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use oci_spec::runtime::Capability;
 
@@ -76,14 +77,27 @@ pub enum Privileged {
     No,
 }
 
-/// A name that is no capability's.
+/// A name that cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid {field}: unknown capability: \"{name}\"")]
-pub struct UnknownCapability {
-    /// `CapAdd` or `CapDrop`.
-    pub field: &'static str,
-    /// The name, normalised.
-    pub name: String,
+pub enum CapabilityError {
+    /// It is no capability's.
+    #[error("invalid {field}: unknown capability: \"{name}\"")]
+    Unknown {
+        /// `CapAdd` or `CapDrop`.
+        field: &'static str,
+        /// The name, normalised.
+        name: String,
+    },
+    /// The capability cannot be given here.
+    #[error(
+        "invalid {field}: capability not supported by your kernel or not available in the current environment: \"{name}\""
+    )]
+    Unavailable {
+        /// `CapAdd` or `CapDrop`.
+        field: &'static str,
+        /// The name, normalised.
+        name: String,
+    },
 }
 
 /// The capability's number, as the kernel counts.
@@ -99,23 +113,43 @@ pub fn parse(name: &str) -> Option<Capability> {
     ALL.into_iter().find(|capability| capability.to_string() == name)
 }
 
-/// The set that `--cap-add`, `--cap-drop` and `--privileged` come to.
+/// Those that this process can give away: of its bounding set, and known to the kernel. Looked up once.
+pub fn available() -> &'static HashSet<Capability> {
+    static AVAILABLE: OnceLock<HashSet<Capability>> = OnceLock::new();
+    AVAILABLE.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        of_mask(bounding_set(&status).unwrap_or(u64::MAX))
+    })
+}
+
+/// The bounding set in the text of `/proc/<pid>/status`, proc_pid_status(5).
+fn bounding_set(status: &str) -> Option<u64> {
+    let digits = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
+    u64::from_str_radix(digits.trim(), 16).ok()
+}
+
+fn of_mask(mask: u64) -> HashSet<Capability> {
+    ALL.into_iter().filter(|&capability| mask & 1 << number(capability) != 0).collect()
+}
+
+/// The set that `--cap-add`, `--cap-drop` and `--privileged` come to, where `available` ones can be given.
 ///
 /// `ALL` in either list changes what the other list starts from, as in Docker.
 ///
 /// # Errors
 ///
-/// [`UnknownCapability`].
+/// [`CapabilityError`].
 pub fn resolve(
     add: &[String],
     drop: &[String],
     privileged: Privileged,
-) -> Result<HashSet<Capability>, UnknownCapability> {
-    let add = Request::parse("CapAdd", add)?;
-    let drop = Request::parse("CapDrop", drop)?;
+    available: &HashSet<Capability>,
+) -> Result<HashSet<Capability>, CapabilityError> {
+    let add = Request::parse("CapAdd", add, available)?;
+    let drop = Request::parse("CapDrop", drop, available)?;
     let start: HashSet<Capability> = match (privileged, add.all, drop.all) {
-        (Privileged::Yes, ..) => return Ok(ALL.into()),
-        (_, true, _) => ALL.into(),
+        (Privileged::Yes, ..) => return Ok(available.clone()),
+        (_, true, _) => available.clone(),
         (_, false, true) => return Ok(add.names),
         (_, false, false) => DEFAULT.into(),
     };
@@ -129,22 +163,31 @@ struct Request {
 }
 
 impl Request {
-    fn parse(field: &'static str, names: &[String]) -> Result<Self, UnknownCapability> {
+    fn parse(
+        field: &'static str,
+        names: &[String],
+        available: &HashSet<Capability>,
+    ) -> Result<Self, CapabilityError> {
         let mut request = Self { all: false, names: HashSet::new() };
         for name in names {
             if name.eq_ignore_ascii_case("ALL") || name.eq_ignore_ascii_case("CAP_ALL") {
                 request.all = true;
                 continue;
             }
-            let capability = parse(name).ok_or_else(|| {
-                let upper = name.to_ascii_uppercase();
-                let name = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-                UnknownCapability { field, name }
-            })?;
+            let capability =
+                parse(name).ok_or_else(|| CapabilityError::Unknown { field, name: normalised(name) })?;
+            if !available.contains(&capability) {
+                return Err(CapabilityError::Unavailable { field, name: normalised(name) });
+            }
             request.names.insert(capability);
         }
         Ok(request)
     }
+}
+
+fn normalised(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
 }
 
 #[cfg(test)]
@@ -153,7 +196,7 @@ mod tests {
 
     fn resolved(add: &[&str], drop: &[&str]) -> u64 {
         let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let set = resolve(&words(add), &words(drop), Privileged::No).unwrap();
+        let set = resolve(&words(add), &words(drop), Privileged::No, &ALL.into()).unwrap();
         set.into_iter().map(|capability| 1u64 << number(capability)).sum()
     }
 
@@ -178,8 +221,24 @@ mod tests {
 
     #[test]
     fn unknown_name_is_refused_in_dockers_words() {
-        let error = resolve(&["foo".to_owned()], &[], Privileged::No).unwrap_err();
+        let error = resolve(&["foo".to_owned()], &[], Privileged::No, &ALL.into()).unwrap_err();
         assert_eq!(error.to_string(), "invalid CapAdd: unknown capability: \"CAP_FOO\"");
+    }
+
+    #[test]
+    fn what_the_machine_does_not_have_is_in_no_set_and_refused_by_name() {
+        let status = "CapEff:\t000001ffffffffff\nCapBnd:\t000000ffffffffff\nCapAmb:\t0\n";
+        let available = of_mask(bounding_set(status).unwrap());
+        assert_eq!(available.len(), 40);
+        let all = ["ALL".to_owned()];
+        assert_eq!(resolve(&[], &[], Privileged::Yes, &available).unwrap(), available);
+        assert_eq!(resolve(&all, &[], Privileged::No, &available).unwrap(), available);
+        let error = resolve(&["checkpoint_restore".to_owned()], &[], Privileged::No, &available).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid CapAdd: capability not supported by your kernel or not available in the current environment: \
+             \"CAP_CHECKPOINT_RESTORE\""
+        );
     }
 
     #[test]

@@ -80,8 +80,8 @@ fn capabilities(host: &HostConfig) -> Result<LinuxCapabilities, Error> {
     };
     let (add, drop) = (words(&host.cap_add), words(&host.cap_drop));
     let privileged = if host.privileged { capability::Privileged::Yes } else { capability::Privileged::No };
-    let set: HashSet<Capability> =
-        capability::resolve(&add, &drop, privileged).map_err(|error| Error::invalid(error.to_string()))?;
+    let set: HashSet<Capability> = capability::resolve(&add, &drop, privileged, capability::available())
+        .map_err(|error| Error::invalid(error.to_string()))?;
     let mut capabilities = LinuxCapabilities::default();
     capabilities
         .set_bounding(Some(set.clone()))
