@@ -1,4 +1,4 @@
-//! Points in time, as Go writes them.
+//! Points in time, as Go writes them, and lengths of time in words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,6 +48,26 @@ pub fn parse_seconds(text: &str) -> Option<Time> {
     }
     let nanoseconds: i32 = format!("{fraction:0<9}").parse().ok()?;
     Timestamp::new(whole.parse().ok()?, nanoseconds).ok().map(Time)
+}
+
+/// A length of time in Docker's rough words: `About an hour`, `3 weeks`.
+pub fn human_duration(seconds: i64) -> String {
+    let (minutes, hours) = (seconds / 60, (seconds as f64 / 3600.0 + 0.5).floor() as i64);
+    match seconds {
+        i64::MIN..1 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".to_owned(),
+        120..3600 => format!("{minutes} minutes"),
+        _ => match hours {
+            1 => "About an hour".to_owned(),
+            ..48 => format!("{hours} hours"),
+            48..336 => format!("{} days", hours / 24),
+            336..1440 => format!("{} weeks", hours / 24 / 7),
+            1440..17520 => format!("{} months", hours / 24 / 30),
+            _ => format!("{} years", seconds / 3600 / 24 / 365),
+        },
+    }
 }
 
 impl Default for Time {
@@ -115,5 +135,30 @@ mod tests {
     #[test]
     fn offset_is_read() {
         assert_eq!("2023-11-14T23:13:20+01:00".parse::<Time>().unwrap().as_second(), 1_700_000_000);
+    }
+
+    #[test]
+    fn durations_use_rough_words() {
+        for (seconds, words) in [
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (119, "About a minute"),
+            (120, "2 minutes"),
+            (3_599, "59 minutes"),
+            (3_600, "About an hour"),
+            (5_399, "About an hour"),
+            (5_400, "2 hours"),
+            (47 * 3_600, "47 hours"),
+            (48 * 3_600, "2 days"),
+            (13 * 86_400, "13 days"),
+            (14 * 86_400, "2 weeks"),
+            (60 * 86_400, "2 months"),
+            (729 * 86_400, "24 months"),
+            (730 * 86_400, "2 years"),
+        ] {
+            assert_eq!(human_duration(seconds), words, "{seconds} s");
+        }
     }
 }

@@ -39,7 +39,7 @@ fn local(text: &str) -> Option<Time> {
 
 /// An age in rough words: `3 weeks ago`.
 pub(crate) fn ago(seconds: i64) -> String {
-    format!("{} ago", crate::text::human_duration(seconds))
+    format!("{} ago", api::time::human_duration(seconds))
 }
 
 /// A time as Go prints it, in the user's own time zone: `2026-11-21 02:01:20 +0000 UTC`.

@@ -1,13 +1,12 @@
 //! `attach`: joins the standard streams of a running container.
 
-use api::container::{AttachOptions, ContainerInspect, WaitCondition};
+use api::container::{ContainerInspect, WaitCondition};
 
 use super::run::{Follow, OnDetach, Session, check_terminal, detach_keys, redraw};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
 use crate::flag::{Flag, Options};
-use crate::stream::{self, Attachment};
 use crate::terminal::Signals;
 
 /// Attaches to a running container.
@@ -56,24 +55,11 @@ impl Leaf for Attach {
             };
             check_terminal(session.stdin, session.tty)?;
             let (text, keys) = detach_keys(app, &options.detach_keys)?;
-            let attach = AttachOptions {
-                stream: true,
-                stdin: session.stdin,
-                stdout: true,
-                stderr: true,
-                logs: false,
-                detach_keys: Some(text).filter(|text| !text.is_empty()),
-            };
             let proxy = (options.sig_proxy && !session.tty).then(Signals::catch);
             let waiting = client.wait_container(name, WaitCondition::NotRunning).await?;
-            let hijacked = client.attach_container(name, &attach).await?;
+            let hijacked = client.attach_container(name, &session.attach_options(text)).await?;
             let raw = session.enter_raw();
-            let copying = stream::copy(Attachment {
-                hijacked,
-                raw_output: session.tty,
-                stdin: session.stdin,
-                detach_keys: raw.is_some().then_some(keys),
-            });
+            let copying = session.copy(hijacked, raw.is_some().then_some(keys));
             if session.tty {
                 redraw(client, name).await;
             }

@@ -1,7 +1,7 @@
 //! `run`: create, attach, start, copy, and end with the container's exit code.
 
 use api::container::{AttachOptions, CreateRequest, ResizeOptions, WaitCondition};
-use client::{Client, Waiting};
+use client::{Client, Hijacked, Waiting};
 
 use super::create::{CreateFlags, check_pull, create_container, with_help};
 use crate::app::App;
@@ -119,15 +119,7 @@ async fn run(
     }
     let proxy = options.sig_proxy.then(Signals::catch);
     let (text, keys) = keys;
-    let attach = AttachOptions {
-        stream: true,
-        stdin: session.stdin,
-        stdout: session.stdout,
-        stderr: session.stderr,
-        logs: false,
-        detach_keys: Some(text).filter(|text| !text.is_empty()),
-    };
-    let hijacked = client.attach_container(&id, &attach).await?;
+    let hijacked = client.attach_container(&id, &session.attach_options(text)).await?;
     let condition = if auto_remove { WaitCondition::Removed } else { WaitCondition::NextExit };
     let waiting = client.wait_container(&id, condition).await?;
     if let Err(error) = client.start_container(&id).await {
@@ -138,12 +130,7 @@ async fn run(
         return Err(status_failure(app, &error.into()));
     }
     let raw = session.enter_raw();
-    let copying = stream::copy(Attachment {
-        hijacked,
-        raw_output: session.tty,
-        stdin: session.stdin,
-        detach_keys: raw.is_some().then_some(keys),
-    });
+    let copying = session.copy(hijacked, raw.is_some().then_some(keys));
     let follow = Follow { client, id: &id, session, proxy, on_detach: OnDetach::Succeed };
     let end = follow.until_end(copying, waiting).await;
     drop(raw);
@@ -162,6 +149,24 @@ pub(crate) struct Session {
 impl Session {
     fn is_attached(self) -> bool {
         self.stdin || self.stdout || self.stderr
+    }
+
+    /// The request that connects these streams.
+    pub(crate) fn attach_options(self, detach_keys: String) -> AttachOptions {
+        AttachOptions {
+            stream: true,
+            stdin: self.stdin,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            logs: false,
+            detach_keys: Some(detach_keys).filter(|keys| !keys.is_empty()),
+        }
+    }
+
+    /// Starts to copy between the user's streams and those of the connection; typed `keys` end it.
+    pub(crate) fn copy(self, hijacked: Hijacked, keys: Option<DetachKeys>) -> Copying {
+        let Self { tty, stdin, .. } = self;
+        stream::copy(Attachment { hijacked, raw_output: tty, stdin, detach_keys: keys })
     }
 
     /// Raw mode, if keys are for the container's terminal.

@@ -1,6 +1,6 @@
 //! `start`: starts stopped containers, one of them attached if asked for.
 
-use api::container::{AttachOptions, WaitCondition};
+use api::container::WaitCondition;
 use client::Client;
 
 use super::run::{Follow, OnDetach, Session, check_terminal, detach_keys};
@@ -8,7 +8,6 @@ use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
 use crate::flag::{Flag, Options};
-use crate::stream::{self, Attachment};
 use crate::terminal::{DetachKeys, Signals};
 
 /// Starts stopped containers.
@@ -92,17 +91,9 @@ async fn start_attached(
     };
     check_terminal(session.stdin, session.tty)?;
     let (text, keys) = keys;
-    let attach = AttachOptions {
-        stream: true,
-        stdin: session.stdin,
-        stdout: true,
-        stderr: true,
-        logs: false,
-        detach_keys: Some(text).filter(|text| !text.is_empty()),
-    };
     let id = container.id;
     let proxy = (!session.tty).then(Signals::catch);
-    let hijacked = client.attach_container(&id, &attach).await?;
+    let hijacked = client.attach_container(&id, &session.attach_options(text)).await?;
     let condition = match container.host_config.auto_remove {
         true => WaitCondition::Removed,
         false => WaitCondition::NextExit,
@@ -111,12 +102,7 @@ async fn start_attached(
     let waiting = client.wait_container(&id, condition).await?;
     client.start_container(&id).await?;
     let raw = session.enter_raw();
-    let copying = stream::copy(Attachment {
-        hijacked,
-        raw_output: session.tty,
-        stdin: session.stdin,
-        detach_keys: raw.is_some().then_some(keys),
-    });
+    let copying = session.copy(hijacked, raw.is_some().then_some(keys));
     let end = Follow { client, id: &id, session, proxy, on_detach: OnDetach::Succeed }
         .until_end(copying, waiting)
         .await;

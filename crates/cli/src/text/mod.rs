@@ -4,7 +4,7 @@ mod columns;
 mod units;
 
 pub(crate) use columns::{Layout, align};
-pub(crate) use units::{binary_size, decimal_size, human_duration, significant};
+pub(crate) use units::{binary_size, decimal_size, significant};
 
 /// The form of an image or container ID that is shown: no algorithm, twelve digits.
 pub(crate) fn short_id(id: &str) -> &str {

@@ -1,4 +1,4 @@
-//! Sizes and lengths of time in the words and the rounding that `docker` shows.
+//! Sizes in the words and the rounding that `docker` shows.
 
 /// A size in powers of 1000 with `digits` significant digits: `1.98MB`.
 pub(crate) fn decimal_size(bytes: f64, digits: usize) -> String {
@@ -43,26 +43,6 @@ fn trim_zeros(number: &str) -> &str {
     }
 }
 
-/// A length of time in rough words: `About an hour`, `3 weeks`.
-pub(crate) fn human_duration(seconds: i64) -> String {
-    let (minutes, hours) = (seconds / 60, (seconds as f64 / 3600.0 + 0.5).floor() as i64);
-    match seconds {
-        i64::MIN..1 => "Less than a second".to_owned(),
-        1 => "1 second".to_owned(),
-        2..60 => format!("{seconds} seconds"),
-        60..120 => "About a minute".to_owned(),
-        120..3600 => format!("{minutes} minutes"),
-        _ => match hours {
-            1 => "About an hour".to_owned(),
-            ..48 => format!("{hours} hours"),
-            48..336 => format!("{} days", hours / 24),
-            336..1440 => format!("{} weeks", hours / 24 / 7),
-            1440..17520 => format!("{} months", hours / 24 / 30),
-            _ => format!("{} years", seconds / 3600 / 24 / 365),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,30 +56,5 @@ mod tests {
         assert_eq!(decimal_size(999_900.0, 3), "1e+03kB");
         assert_eq!(binary_size(23.54 * 1024.0 * 1024.0 * 1024.0), "23.54GiB");
         assert_eq!(binary_size(1024.0), "1KiB");
-    }
-
-    #[test]
-    fn durations_use_rough_words() {
-        for (seconds, words) in [
-            (0, "Less than a second"),
-            (1, "1 second"),
-            (59, "59 seconds"),
-            (60, "About a minute"),
-            (119, "About a minute"),
-            (120, "2 minutes"),
-            (3_599, "59 minutes"),
-            (3_600, "About an hour"),
-            (5_399, "About an hour"),
-            (5_400, "2 hours"),
-            (47 * 3_600, "47 hours"),
-            (48 * 3_600, "2 days"),
-            (13 * 86_400, "13 days"),
-            (14 * 86_400, "2 weeks"),
-            (60 * 86_400, "2 months"),
-            (729 * 86_400, "24 months"),
-            (730 * 86_400, "2 years"),
-        ] {
-            assert_eq!(human_duration(seconds), words, "{seconds} s");
-        }
     }
 }
