@@ -1,9 +1,11 @@
 //! Everything about one container.
 
+use std::path::PathBuf;
+
 use api::StringMap;
 use api::container::{ContainerInspect, ContainerState, GraphDriver, Health};
 
-use crate::container::{Container, Published};
+use crate::container::{Container, Live, Published};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::state::Status;
@@ -60,7 +62,7 @@ impl Engine {
             platform: "linux".to_owned(),
             exec_ids: (!execs.is_empty()).then_some(execs),
             host_config: settings.host_config.clone(),
-            graph_driver: self.graph_driver(&settings.id),
+            graph_driver: self.graph_driver(&settings.id, published.live.as_ref()),
             mounts: settings
                 .mounts
                 .iter()
@@ -72,11 +74,18 @@ impl Engine {
         }
     }
 
-    fn graph_driver(&self, id: &str) -> GraphDriver {
+    /// The parts of the overlay. It is mounted in the container's own mount namespace only, so that while the container runs
+    /// its root is reached through its process.
+    fn graph_driver(&self, id: &str, live: Option<&Live>) -> GraphDriver {
         let data = self.images().open_snapshot(id).ok().map(|overlay| {
+            let merged = match live {
+                Some(live) => PathBuf::from(format!("/proc/{}/root", live.pid)),
+                None => overlay.upper.with_file_name("merged"),
+            };
             let lower: Vec<_> = overlay.lower.iter().map(|path| path.to_string_lossy()).collect();
             StringMap::from([
                 ("LowerDir".to_owned(), lower.join(":")),
+                ("MergedDir".to_owned(), merged.to_string_lossy().into_owned()),
                 ("UpperDir".to_owned(), overlay.upper.to_string_lossy().into_owned()),
                 ("WorkDir".to_owned(), overlay.work.to_string_lossy().into_owned()),
             ])

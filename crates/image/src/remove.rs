@@ -37,7 +37,7 @@ pub enum Removed {
     Untagged(Reference, Digest),
     /// An image.
     Image(Digest),
-    /// A layer that no other image or container needs.
+    /// A layer on top of those below it, by its chain ID, that no other image or container has.
     Layer(Digest),
 }
 
@@ -196,11 +196,76 @@ impl Shared {
         if !plan.delete {
             return Ok((removed, Vec::new()));
         }
-        index.images.remove(id);
+        let entry = index.images.remove(id);
         removed.push(Removed::Image(id.clone()));
-        let layers = index.garbage().layers;
-        let trash = self.collect(index)?;
-        removed.extend(layers.into_iter().map(Removed::Layer));
-        Ok((removed, trash))
+        let layers = entry.as_ref().map_or(&[][..], |entry| &entry.record.layers);
+        removed.extend(removed_chains(index, layers).into_iter().map(Removed::Layer));
+        Ok((removed, self.collect(index)?))
+    }
+}
+
+/// The chain IDs of an image's layers, the topmost first, down to what an image or container still has.
+fn removed_chains(index: &Index, layers: &[Digest]) -> Vec<Digest> {
+    let images = index.images.values().map(|entry| entry.record.layers.as_slice());
+    let snapshots = index.snapshots.values().map(|snapshot| snapshot.layers.as_slice());
+    let common = |other: &[Digest]| layers.iter().zip(other).take_while(|(own, other)| own == other).count();
+    let kept = images.chain(snapshots).map(common).max().unwrap_or(0);
+    let mut removed = chain_ids(layers).split_off(kept);
+    removed.reverse();
+    removed
+}
+
+/// What identifies each layer together with those below it, the lowest first (OCI image specification, config, ChainID).
+fn chain_ids(layers: &[Digest]) -> Vec<Digest> {
+    let mut chain: Vec<Digest> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        chain.push(match chain.last() {
+            None => layer.clone(),
+            Some(below) => Digest::of(format!("{below} {layer}").as_bytes()),
+        });
+    }
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::index::ImageEntry;
+    use crate::record::{Durability, ImageRecord};
+
+    fn digests(names: &[&str]) -> Vec<Digest> {
+        names.iter().map(|name| Digest::of(name.as_bytes())).collect()
+    }
+
+    fn image(layers: &[&str]) -> Arc<ImageEntry> {
+        Arc::new(ImageEntry::new(ImageRecord {
+            manifest: None,
+            blobs: [].into(),
+            layers: digests(layers),
+            parent: None,
+            tagged_at: None,
+            durability: Durability::Durable,
+        }))
+    }
+
+    #[test]
+    fn chain_id_is_of_a_layer_and_all_below() {
+        let layers = digests(&["a", "b"]);
+        let chain = chain_ids(&layers);
+        assert_eq!(chain[0], layers[0]);
+        assert_eq!(chain[1], Digest::of(format!("{} {}", layers[0], layers[1]).as_bytes()));
+    }
+
+    #[test]
+    fn removed_layers_are_told_from_the_top_down_to_those_of_other_images() {
+        let mut index = Index::default();
+        index.images.insert(Digest::of(b"other"), image(&["a", "x", "b"]));
+        let layers = digests(&["a", "b", "c"]);
+        let chain = chain_ids(&layers);
+        assert_eq!(removed_chains(&index, &layers), [chain[2].clone(), chain[1].clone()]);
+        index.images.clear();
+        assert_eq!(removed_chains(&index, &layers).len(), 3);
     }
 }

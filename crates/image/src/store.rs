@@ -1,7 +1,7 @@
 //! The store itself: finding, naming and listing images.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
@@ -86,6 +86,11 @@ impl ImageStore {
     pub fn images(&self) -> Result<Vec<Image>> {
         let index = self.shared.read();
         index.images.iter().map(|(id, entry)| self.shared.view(&index, id, entry)).collect()
+    }
+
+    /// The folders of an image's layers, the topmost first; several layers may be the same.
+    pub fn layer_folders(&self, image: &Image) -> Vec<PathBuf> {
+        image.layers.iter().rev().map(|layer| self.shared.layout.layer_tree(layer)).collect()
     }
 
     /// Whether an image was made here from this one.

@@ -3,12 +3,14 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use testkit::archive::{Compression, Image, Layer};
+use testkit::archive::{Compression, Image, Layer, digest};
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
 
 with_each_client!(
+    removal_names_each_layer_by_its_chain,
+    layers_are_where_inspect_says,
     list_has_docker_s_columns,
     list_is_filtered_and_formatted,
     id_is_the_digest_of_the_configuration,
@@ -208,4 +210,31 @@ fn invalid_tag_is_refused(bed: &Bed) {
         assert_ne!(bed.run(["tag", "busybox", name]).status, 0, "{name}");
     }
     bed.run(["run", "--rm", "Bad//Name", "true"]).expect_code(125).expect_stderr("invalid reference format");
+}
+
+fn removal_names_each_layer_by_its_chain(bed: &Bed) {
+    let mut image = Image::new(json!({}), Layer::new().file("first", 0o644, b"1"));
+    image.layers.push(Layer::new().file("second", 0o644, b"2").finish());
+    bed.engine.load_archive(&image.docker_archive("chain:1"));
+    let [lower, upper] = [digest(&image.layers[0]), digest(&image.layers[1])];
+    let chain = digest(format!("{lower} {upper}").as_bytes());
+    let expected = format!("Untagged: chain:1\nDeleted: {}\nDeleted: {chain}\nDeleted: {lower}", image.id());
+    assert_eq!(bed.ok(["rmi", "chain:1"]), expected);
+}
+
+fn layers_are_where_inspect_says(bed: &Bed) {
+    let mut image = Image::new(json!({"Cmd": ["true"]}), Layer::new().file("first", 0o644, b"1"));
+    image.layers.push(Layer::new().file("second", 0o644, b"2").finish());
+    bed.engine.load_archive(&image.docker_archive("folders:1"));
+    let directory = |object: &str, key: &str| {
+        let path = bed.field(object, &format!("{{{{.GraphDriver.Data.{key}}}}}"));
+        std::path::PathBuf::from(path)
+    };
+    assert!(directory("folders:1", "UpperDir").join("second").exists());
+    assert!(directory("folders:1", "LowerDir").join("first").exists());
+    bed.ok(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo > /written; sleep 600"]);
+    let upper = directory("box", "UpperDir");
+    let written = || upper.join("written").exists().then_some(());
+    testkit::eventually(std::time::Duration::from_secs(10), written).expect("the container wrote it");
+    assert!(directory("box", "MergedDir").join("bin/busybox").exists());
 }

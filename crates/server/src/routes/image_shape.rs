@@ -1,8 +1,10 @@
 //! Images as the API shows them.
 
+use std::path::{Path, PathBuf};
+
 use api::container::GraphDriver;
 use api::image::{Descriptor, HistoryItem, ImageConfig, ImageInspect, ImageSummary, Metadata, RootFs};
-use api::{ApiVersion, Time, json};
+use api::{ApiVersion, StringMap, Time, json};
 use image::Image;
 use oci::Reference;
 use serde_json::Value;
@@ -39,7 +41,9 @@ pub(super) fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
 }
 
 /// Everything about an image, in the shape of this API version.
-pub(super) fn inspect(image: &Image, version: ApiVersion) -> Result<Value, json::Error> {
+///
+/// `folders` are those of its layers, the topmost first.
+pub(super) fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -> Result<Value, json::Error> {
     let config = &image.config;
     let container_config = serde_json::to_value(&config.config).map_err(invalid)?;
     let shape = ImageInspect {
@@ -58,7 +62,7 @@ pub(super) fn inspect(image: &Image, version: ApiVersion) -> Result<Value, json:
         os_version: config.os_version.clone(),
         size: bytes(image.size),
         virtual_size: (!version.at_least(44)).then_some(bytes(image.size)),
-        graph_driver: GraphDriver { data: None, name: "overlay2".to_owned() },
+        graph_driver: graph_driver(folders),
         root_fs: RootFs {
             kind: "layers".to_owned(),
             layers: image.layers.iter().map(ToString::to_string).collect(),
@@ -72,6 +76,24 @@ pub(super) fn inspect(image: &Image, version: ApiVersion) -> Result<Value, json:
         value["Config"] = legacy_config(container_config)?;
     }
     Ok(value)
+}
+
+/// Where the layers are, in the words of Docker's overlay2: the topmost is the upper one.
+fn graph_driver(folders: &[PathBuf]) -> GraphDriver {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let data = folders.split_first().map(|(top, below)| {
+        let mut data = StringMap::from([
+            ("MergedDir".to_owned(), text(&top.with_file_name("merged"))),
+            ("UpperDir".to_owned(), text(top)),
+            ("WorkDir".to_owned(), text(&top.with_file_name("work"))),
+        ]);
+        if !below.is_empty() {
+            let below: Vec<String> = below.iter().map(|folder| text(folder)).collect();
+            data.insert("LowerDir".to_owned(), below.join(":"));
+        }
+        data
+    });
+    GraphDriver { data, name: "overlay2".to_owned() }
 }
 
 /// Up to API 1.49 the configuration has all of a container's fields, empty or not.

@@ -29,8 +29,14 @@ impl Api {
 
     pub(super) async fn inspect_image(&self, name: String, call: &Call) -> Result<Response, Error> {
         let images = self.engine.images().clone();
-        let image = blocking(move || images.resolve(&name)).await?;
-        Ok(json(StatusCode::OK, &image_shape::inspect(&image, call.version())?))
+        let (image, folders) = blocking(move || {
+            images.resolve(&name).map(|image| {
+                let folders = images.layer_folders(&image);
+                (image, folders)
+            })
+        })
+        .await?;
+        Ok(json(StatusCode::OK, &image_shape::inspect(&image, &folders, call.version())?))
     }
 
     pub(super) async fn image_history(&self, name: String) -> Result<Response, Error> {
