@@ -47,6 +47,25 @@ fn second_container_of_an_id_is_refused() {
 }
 
 #[test]
+fn sockets_of_a_service_manager_are_passed_on_to_process_1() {
+    let bundle = Bundle::script("echo $LISTEN_FDS $LISTEN_PID; cat <&3");
+    bundle.save();
+    fs::write(bundle.path().join("socket"), "passed on").expect("a file");
+    let run = |listen_pid: &str| {
+        let script = format!("export LISTEN_FDS=1 LISTEN_PID={listen_pid}; exec \"$@\" 3< socket");
+        let runtime = bundle.command(&["run", "-b", ".", &bundle.id]);
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(runtime.get_program()).args(runtime.get_args());
+        command.current_dir(bundle.path()).output().expect("the runtime runs")
+    };
+    let output = run("$$");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 1\npassed on", "{}", said(&output));
+    // Meant for another process.
+    let output = run("1");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "\n", "{}", said(&output));
+}
+
+#[test]
 fn exit_code_is_that_of_the_program() {
     assert_eq!(Bundle::script("exit 7").run().status.code(), Some(7));
     let mut bundle = Bundle::new(&["/bin/sleep", "100"]);

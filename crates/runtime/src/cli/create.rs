@@ -1,5 +1,6 @@
 //! `create`, `start` and `run`.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -188,9 +189,10 @@ fn make_with(
     let listener = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     directory.with_gate(|address: &SocketAddrUnix| rustix::net::bind(&listener, address))?;
     rustix::net::listen(&listener, 1)?;
+    let sockets = activation_sockets();
     let created = make(CreateOptions {
         id: &asked.id,
-        spec: &bundle.spec,
+        spec: &with_activation_sockets(&bundle.spec, sockets),
         rootfs: &Rootfs::Directory(bundle.rootfs.clone()),
         user: None,
         seccomp: SeccompSource::Spec,
@@ -200,7 +202,7 @@ fn make_with(
         init: None,
         gate: GateKind::Listener(listener),
         bundle: &bundle.path,
-        preserve_fds: asked.preserve_fds + activation_sockets(),
+        preserve_fds: asked.preserve_fds + sockets,
         keyring: if asked.no_new_keyring { Keyring::Inherited } else { Keyring::Own },
     })?;
     let recorded = record(directory, asked, bundle, &created, cgroup_path);
@@ -211,9 +213,26 @@ fn make_with(
     recorded.map(|()| created)
 }
 
-/// Descriptors that a service manager passes on begin at 3 as well (sd_listen_fds(3)).
+/// How many descriptors a service manager has passed on, beginning at 3 as well (sd_listen_fds(3)).
 fn activation_sockets() -> u32 {
-    std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0)
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        // They were for a process above this one.
+        _ => 0,
+    }
+}
+
+/// Tells the container's program of the descriptors, as runc does: they are for process 1.
+fn with_activation_sockets(spec: &Spec, count: u32) -> Cow<'_, Spec> {
+    let process = spec.process().as_ref().filter(|_| count > 0);
+    let Some(mut process) = process.cloned() else { return Cow::Borrowed(spec) };
+    let mut environment = process.env().clone().unwrap_or_default();
+    environment.extend([format!("LISTEN_FDS={count}"), "LISTEN_PID=1".to_owned()]);
+    process.set_env(Some(environment));
+    let mut spec = spec.clone();
+    spec.set_process(Some(process));
+    Cow::Owned(spec)
 }
 
 fn record(
