@@ -139,9 +139,9 @@ impl Shared {
         let Some(reference) = mode.strip_prefix("container:") else { return Ok(None) };
         let container = self.find(reference)?;
         let id = container.id();
-        if kind == "IPC" && container.settings.host_config.ipc_mode != "shareable" {
+        if kind == "IPC" && matches!(container.settings.host_config.ipc_mode.as_str(), "private" | "none") {
             return Err(Error::invalid(format!(
-                "cannot join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
+                "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
                  container)"
             )));
         }

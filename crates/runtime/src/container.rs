@@ -197,7 +197,8 @@ fn keyring(options: &CreateOptions<'_>) -> Option<CString> {
 fn open_for_user_namespace(mut plan: Plan<'_>) -> Result<Plan<'_>, Error> {
     if plan.namespaces.new.contains(Namespaces::USER) {
         plan.opened_rootfs = Some(setup::open_rootfs(plan.rootfs)?);
-        plan.opened_sources = plan.mounts.iter().map(setup::open_source).collect::<Result<_, Error>>()?;
+        let open = |mount| setup::open_source(plan.thread, mount);
+        plan.opened_sources = plan.mounts.iter().map(open).collect::<Result<_, Error>>()?;
     }
     Ok(plan)
 }

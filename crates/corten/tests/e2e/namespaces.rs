@@ -10,6 +10,9 @@ with_each_client!(
     every_namespace_is_private_by_default,
     host_namespaces_are_those_of_the_host,
     namespaces_of_another_container_are_joined,
+    shared_memory_and_queues_of_another_container_are_joined,
+    private_ipc_namespace_is_not_joined,
+    ipc_none_has_no_shared_memory,
     container_with_a_stopped_partner_is_refused,
     first_process_is_number_1,
     sysctls_are_set_in_the_container_only,
@@ -46,6 +49,52 @@ fn namespaces_of_another_container_are_joined(bed: &Bed) {
         let theirs = bed.ok(["exec", "first", "readlink", &format!("/proc/self/ns/{kind}")]);
         assert_eq!(inside(bed, &[option, "container:first"], kind), theirs, "{option}");
     }
+}
+
+fn shared_memory_and_queues_of_another_container_are_joined(bed: &Bed) {
+    bed.ok([
+        "run",
+        "-d",
+        "--name",
+        "first",
+        "--ipc",
+        "shareable",
+        "--shm-size",
+        "1m",
+        "busybox",
+        "sleep",
+        "600",
+    ]);
+    bed.ok(["exec", "first", "sh", "-c", "echo shared > /dev/shm/file; touch /dev/mqueue/queue"]);
+    let theirs = bed.ok(["exec", "first", "readlink", "/proc/self/ns/ipc"]);
+    let joined = ["--ipc", "container:first"];
+    assert_eq!(inside(bed, &joined, "ipc"), theirs);
+    let script = "cat /dev/shm/file; ls /dev/mqueue; touch /dev/shm/back; grep ' /dev/shm ' /proc/mounts";
+    let text = bed.sh(&joined, script);
+    assert!(text.starts_with("shared\nqueue\n"), "{text}");
+    for option in ["size=1024k", "nosuid", "nodev", "noexec"] {
+        assert!(text.contains(option), "{option} in {text}");
+    }
+    assert_eq!(bed.ok(["exec", "first", "ls", "/dev/shm"]), "back\nfile");
+    // Whoever joins may be joined.
+    bed.ok(["run", "-d", "--name", "second", "--ipc", "container:first", "busybox", "sleep", "600"]);
+    assert_eq!(bed.sh(&["--ipc", "container:second"], "cat /dev/shm/file"), "shared");
+    assert!(!std::path::Path::new("/dev/shm/back").exists(), "it is the host's memory");
+}
+
+fn private_ipc_namespace_is_not_joined(bed: &Bed) {
+    for mode in ["private", "none"] {
+        bed.ok(["run", "-d", "--name", mode, "--ipc", mode, "busybox", "sleep", "600"]);
+        let partner = format!("container:{mode}");
+        let output = bed.run(["run", "--rm", "--ipc", &partner, "busybox", "true"]);
+        let hint = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)";
+        output.expect_code(125).expect_stderr(hint);
+    }
+}
+
+fn ipc_none_has_no_shared_memory(bed: &Bed) {
+    assert_eq!(bed.sh(&["--ipc", "none"], "grep ' /dev/shm ' /proc/mounts || echo none"), "none");
+    assert_ne!(inside(bed, &["--ipc", "none"], "ipc"), of_host("ipc"));
 }
 
 fn container_with_a_stopped_partner_is_refused(bed: &Bed) {

@@ -17,7 +17,6 @@ pub(super) fn supported(config: &Config, host_config: &HostConfig) -> Result<(),
         ),
         (!matches!(&*host_config.userns_mode, "" | "host"), "userns mode", &host_config.userns_mode),
         (!host_config.cgroup.is_empty(), "cgroup mode", &host_config.cgroup),
-        (host_config.ipc_mode.starts_with("container:"), "IPC mode", &host_config.ipc_mode),
         (!matches!(&*host_config.volume_driver, "" | "local"), "volume driver", &host_config.volume_driver),
         (host_config.storage_opt.as_ref().is_some_and(|map| !map.is_empty()), "storage-opt", "of any kind"),
         (

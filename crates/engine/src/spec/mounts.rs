@@ -73,8 +73,9 @@ fn shared_memory(mount: &mut Mount, host: &HostConfig, at_start: &AtStart) {
     if host.ipc_mode == "host" {
         *mount = bind("/dev/shm", "/dev/shm", &["rbind"]);
     } else if let Some(process) = &at_start.joined.ipc {
+        // Of that mount only: what else the other container has mounted below is its own affair.
         let source = process.join("root/dev/shm");
-        *mount = bind(&source.to_string_lossy(), "/dev/shm", &["rbind"]);
+        *mount = bind(&source.to_string_lossy(), "/dev/shm", &["bind", "rprivate"]);
     } else if let Some(options) = mount.options_mut() {
         options.retain(|option| !option.starts_with("size="));
         options.push(format!("size={}", host.shm_size));

@@ -24,10 +24,20 @@ pub(crate) struct MountPlan {
 pub(crate) enum MountKind {
     /// A copy of a mount of the host, from this path.
     Bind { source: PathBuf, depth: Depth },
+    /// A copy of a mount of another process, given as its folder in `/proc` and a path in its root. The kernel copies no
+    /// mounts of another mount namespace, so that one is entered for it.
+    Foreign { process: PathBuf, path: PathBuf, depth: Depth },
     /// A file system of this type.
     FileSystem { typ: String, source: String },
     /// The container's own control groups.
     Cgroup,
+}
+
+impl MountKind {
+    /// Whether something that is mounted elsewhere already becomes visible here too.
+    pub(crate) fn is_bind(&self) -> bool {
+        matches!(self, Self::Bind { .. } | Self::Foreign { .. })
+    }
 }
 
 impl MountPlan {
@@ -35,6 +45,7 @@ impl MountPlan {
     pub(crate) fn name(&self) -> PathBuf {
         match &self.kind {
             MountKind::Bind { source, .. } => source.clone(),
+            MountKind::Foreign { process, path, .. } => process.join("root").join(path),
             MountKind::FileSystem { source, .. } => PathBuf::from(source),
             MountKind::Cgroup => PathBuf::from("cgroup"),
         }
@@ -42,7 +53,7 @@ impl MountPlan {
 
     /// Whether it hides the devices of the root file system with those of the host.
     pub(crate) fn is_host_dev(&self) -> bool {
-        matches!(self.kind, MountKind::Bind { .. }) && clean(&self.destination) == Path::new("/dev")
+        self.kind.is_bind() && clean(&self.destination) == Path::new("/dev")
     }
 
     /// A tmpfs is filled (copies, mount points below) before it becomes read-only.
@@ -79,7 +90,7 @@ fn plan_one(mount: &Mount, bundle: &Path) -> Result<MountPlan, Error> {
     }
     let options = mount_options::parse(mount.options().as_deref().unwrap_or_default())?;
     let kind = kind(mount, &options, bundle)?;
-    if matches!(kind, MountKind::Bind { .. }) && options.copy_up {
+    if kind.is_bind() && options.copy_up {
         return Err(Error::invalid("mounts", format!("tmpcopyup of the bind mount {destination:?}")));
     }
     Ok(MountPlan { destination, kind, options })
@@ -94,7 +105,11 @@ fn kind(mount: &Mount, options: &MountOptions, bundle: &Path) -> Result<MountKin
             return Err(Error::invalid("mounts", reason));
         }
         let depth = options.bind.unwrap_or(Depth::Single);
-        return Ok(MountKind::Bind { source: bundle.join(source), depth });
+        let source = bundle.join(source);
+        return Ok(match foreign(&source) {
+            Some((process, path)) => MountKind::Foreign { process, path, depth },
+            None => MountKind::Bind { source, depth },
+        });
     }
     match typ {
         "" => Err(Error::invalid("mounts", format!("the mount {:?} has no type", mount.destination()))),
@@ -105,6 +120,14 @@ fn kind(mount: &Mount, options: &MountOptions, bundle: &Path) -> Result<MountKin
             Ok(MountKind::FileSystem { typ: typ.to_owned(), source: source.to_owned() })
         }
     }
+}
+
+/// Takes `/proc/<pid>/root/<path>` apart.
+fn foreign(source: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut parts = source.strip_prefix("/proc").ok()?.iter();
+    let process = parts.next()?.to_str()?;
+    let is_process = !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
+    (is_process && parts.next()? == "root").then(|| (Path::new("/proc").join(process), parts.collect()))
 }
 
 /// A path without repeated or trailing separators and dots, as a human means it; `..` is left to the kernel.
@@ -125,6 +148,22 @@ mod tests {
         let plan = planned(r#"{"destination":"/a","source":"b","options":["rbind"]}"#).expect("a plan");
         let source = PathBuf::from("/bundle/b");
         assert_eq!(plan.kind, MountKind::Bind { source, depth: Depth::Recursive });
+    }
+
+    #[test]
+    fn bind_source_in_the_root_of_a_process_is_a_mount_of_that_process() {
+        let plan = planned(r#"{"destination":"/a","source":"/proc/12/root/dev/shm","options":["rbind"]}"#);
+        let kind = MountKind::Foreign {
+            process: PathBuf::from("/proc/12"),
+            path: PathBuf::from("dev/shm"),
+            depth: Depth::Recursive,
+        };
+        assert_eq!(plan.expect("a plan").kind, kind);
+        for source in
+            ["/proc/self/root/x", "/proc/12/cwd/x", "/proc/12", "/proc/12x/root/x", "/a/proc/12/root"]
+        {
+            assert_eq!(foreign(Path::new(source)), None, "{source}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod cgroups;
 mod copy_up;
 mod devices;
+mod foreign;
 mod mounts;
 mod namespaces;
 mod paths;

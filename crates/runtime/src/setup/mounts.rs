@@ -6,9 +6,10 @@ use std::path::Path;
 use rustix::fs::FileType;
 use sys::Errno;
 use sys::mount::{Attributes, Change, Context, Depth, DetachedMount, change};
+use sys::process::SingleThreaded;
 use sys::root::{Root, kind_of};
 
-use super::{INIT_PATH, PROC_SUPER_MAGIC, Plan, cgroups, copy_up};
+use super::{INIT_PATH, PROC_SUPER_MAGIC, Plan, cgroups, copy_up, foreign};
 use crate::error::{Error, Reason, Step};
 use crate::plan::mounts::{MountKind, MountPlan, clean};
 
@@ -32,7 +33,7 @@ pub(super) fn mount_all(plan: &mut Plan<'_>, root: &Root) -> Result<(), Error> {
     for mount in &plan.mounts {
         let opened = opened.next().flatten();
         match &mount.kind {
-            MountKind::Bind { source, depth } => bind(mount, opened, source, *depth, root)?,
+            MountKind::Bind { .. } | MountKind::Foreign { .. } => bind(plan.thread, mount, opened, root)?,
             MountKind::FileSystem { typ, source } => file_system(mount, typ, source, root)?,
             MountKind::Cgroup => cgroups::mount(plan, mount, root)?,
         }
@@ -59,26 +60,25 @@ fn failure_with(mount: &MountPlan, step: &'static str, errno: Errno, detail: Opt
 ///
 /// # Errors
 /// A source that is not there.
-pub(crate) fn open_source(mount: &MountPlan) -> Result<Option<DetachedMount>, Error> {
-    match &mount.kind {
-        MountKind::Bind { source, depth } => DetachedMount::copy(source, *depth)
-            .map(Some)
-            .map_err(|errno| failure(mount, "open the source", errno)),
-        _ => Ok(None),
-    }
+pub(crate) fn open_source(thread: SingleThreaded, mount: &MountPlan) -> Result<Option<DetachedMount>, Error> {
+    let copy = match &mount.kind {
+        MountKind::Bind { source, depth } => DetachedMount::copy(source, *depth),
+        MountKind::Foreign { process, path, depth } => foreign::copy(thread, process, path, *depth),
+        MountKind::FileSystem { .. } | MountKind::Cgroup => return Ok(None),
+    };
+    copy.map(Some).map_err(|errno| failure(mount, "open the source", errno))
 }
 
 fn bind(
+    thread: SingleThreaded,
     mount: &MountPlan,
     opened: Option<DetachedMount>,
-    source: &Path,
-    depth: Depth,
     root: &Root,
 ) -> Result<(), Error> {
     let fail = |step| move |errno| failure(mount, step, errno);
     let copy = match opened {
         Some(copy) => copy,
-        None => DetachedMount::copy(source, depth).map_err(fail("open the source"))?,
+        None => open_source(thread, mount)?.expect("a bind mount has a source"),
     };
     let target = match kind_of(&copy).map_err(fail("look at the source"))? {
         FileType::Directory => root.make_directory(&mount.destination),
@@ -164,7 +164,7 @@ fn check_target(mount: &MountPlan, target: &OwnedFd) -> Result<(), Error> {
         rustix::fs::fstatfs(target).map_err(|errno| failure(mount, "look at the mount point", errno))?.f_type
             == PROC_SUPER_MAGIC;
     let path = clean(&mount.destination);
-    let is_proc_of_host = path == Path::new("/proc") && matches!(mount.kind, MountKind::Bind { .. });
+    let is_proc_of_host = path == Path::new("/proc") && mount.kind.is_bind();
     if !in_proc || is_proc_of_host || REPLACEABLE.iter().any(|allowed| path == Path::new(allowed)) {
         return Ok(());
     }
