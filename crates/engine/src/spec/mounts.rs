@@ -18,12 +18,16 @@ pub(super) fn mounts(
     at_start: &AtStart,
 ) -> Result<Vec<Mount>, Error> {
     let mut mounts = system(&settings.host_config, at_start);
-    mounts
-        .extend(network_files(settings, at_start.joined.names.as_ref().map_or(files, |names| &names.files)));
+    let mut further =
+        network_files(settings, at_start.joined.names.as_ref().map_or(files, |names| &names.files));
     for asked in &settings.mounts {
         mounts.retain(|mount| mount.destination() != Path::new(&asked.target));
-        mounts.push(requested(asked, at_start)?);
+        further.retain(|mount| mount.destination() != Path::new(&asked.target));
+        further.push(requested(asked, at_start)?);
     }
+    // Outer folders first: a volume at /etc does not hide the engine's files there.
+    further.sort_by_key(|mount| mount.destination().components().count());
+    mounts.extend(further);
     Ok(mounts)
 }
 
