@@ -13,10 +13,12 @@ use crate::create::{self, Ingredients};
 use crate::engine::{Engine, invalid_name};
 use crate::error::Error;
 use crate::events::Kind;
+use crate::mounts::MountSettings;
 use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::state::State;
-use crate::{files, names, random};
+use crate::volumes::Anonymous;
+use crate::{copy_up, files, mounts, names, random};
 
 /// Commands that may wait for a container's task.
 const QUEUE: usize = 16;
@@ -104,12 +106,14 @@ fn make(
         }
     };
     resolve_joined(shared, &mut request)?;
+    let inherited = inherited_mounts(shared, &request)?;
     let settings = create::settings(Ingredients {
         engine: &shared.config,
         id,
         request,
         image_id: image.id.to_string(),
         image: &image.config,
+        inherited,
     })?;
     match make_files(shared, &settings, name, &image.id) {
         Ok(()) => Ok(settings),
@@ -133,21 +137,37 @@ fn resolve_joined(shared: &Shared, request: &mut CreateRequest) -> Result<(), Er
     Ok(())
 }
 
+/// The mounts of other containers that are asked for.
+fn inherited_mounts(shared: &Shared, request: &CreateRequest) -> Result<Vec<MountSettings>, Error> {
+    let asked = request.host_config.as_ref().and_then(|host_config| host_config.volumes_from.as_deref());
+    mounts::inherited(asked.unwrap_or_default(), |reference| {
+        // Not "not found", as above.
+        let container = shared.find(reference).map_err(|error| Error::invalid(error.to_string()))?;
+        Ok(container.settings.mounts.clone())
+    })
+}
+
 fn make_files(shared: &Shared, settings: &Settings, name: &str, image: &oci::Digest) -> Result<(), Error> {
     files::make_dir(&shared.files(&settings.id))?;
-    shared.images.prepare(&settings.id, image)?;
+    let layers = shared.images.prepare(&settings.id, image)?.lower;
+    shared.volumes.hold(settings);
+    shared.volumes.prepare_unrecorded(settings)?;
+    copy_up::fill(settings, &shared.volumes, &layers)?;
     shared.store.transaction(|transaction| {
         transaction.put(&settings.id, &State::created())?;
         let record = ContainerRecord { name: name.to_owned(), settings: settings.clone() };
         transaction.put(&settings.id, &record)?;
-        Ok(())
-    })
+        Ok::<_, Error>(())
+    })?;
+    shared.volumes.keep(settings);
+    Ok(())
 }
 
 /// Removes what was made for a container whose creation failed.
 fn discard(shared: &Shared, settings: &Settings) {
     let removed = shared.images.remove_snapshot(&settings.id).map_err(Error::from);
-    for result in [removed, shared.discard(shared.files(&settings.id).dir())] {
+    let released = shared.release_volumes(settings, Anonymous::Removed);
+    for result in [removed, released, shared.discard(shared.files(&settings.id).dir())] {
         if let Err(error) = result {
             tracing::warn!(container = %settings.id, %error, "cannot remove what is left of a failed creation");
         }

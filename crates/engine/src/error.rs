@@ -142,6 +142,14 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A new volume could not be filled.
+    #[error("failed to populate volume: {what}: {source}")]
+    Volume {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// A program of the host could not be run.
     #[error("run {program}: {reason}")]
     Program {

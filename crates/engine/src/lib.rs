@@ -24,6 +24,7 @@
 mod attach;
 mod config;
 mod container;
+mod copy_up;
 mod create;
 mod create_container;
 mod detach_keys;

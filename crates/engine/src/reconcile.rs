@@ -16,10 +16,15 @@ use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::spec;
 use crate::state::{State, Status};
+use crate::volumes::Anonymous;
 
 /// Loads all records, takes over what runs, notes what ended, and removes what has no owner.
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), Error> {
     let records = load(shared)?;
+    for (record, _) in &records {
+        shared.volumes.hold(&record.settings);
+    }
+    shared.volumes.remove_unrecorded(|folder| shared.discard(folder))?;
     remove_orphans(shared, &records).await?;
     let mut tasks = Vec::new();
     for (record, state) in records {
@@ -97,7 +102,7 @@ fn endpoints(tasks: &[Task]) -> Vec<network::EndpointInfo> {
 }
 
 fn finish_removal(shared: &Shared, settings: &Settings) {
-    if let Err(error) = shared.remove_files(settings, false) {
+    if let Err(error) = shared.remove_files(settings, Anonymous::Kept) {
         tracing::warn!(container = %settings.id, %error, "cannot finish the removal");
     }
 }

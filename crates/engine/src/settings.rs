@@ -10,7 +10,7 @@ use store::Record;
 use crate::mounts::MountSettings;
 
 /// What does not change while a container exists.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// 64 hexadecimal digits.
     pub id: String,

@@ -1,7 +1,6 @@
 //! What all containers of an engine share.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -20,7 +19,7 @@ use crate::index::{Index, Miss};
 use crate::settings::{ContainerRecord, Settings};
 use crate::spec::{self, Joined, Names};
 use crate::state::State;
-use crate::volumes::Volumes;
+use crate::volumes::{Anonymous, Volumes};
 
 /// The engine's parts, each of which guards itself.
 #[derive(Debug)]
@@ -86,17 +85,20 @@ impl Shared {
     }
 
     /// Removes what a container has on disk, its record last.
-    pub(crate) fn remove_files(&self, settings: &Settings, volumes: bool) -> Result<(), Error> {
+    pub(crate) fn remove_files(&self, settings: &Settings, anonymous: Anonymous) -> Result<(), Error> {
         self.images.remove_snapshot(&settings.id)?;
-        if volumes {
-            self.volumes.remove_anonymous(settings)?;
-        }
+        self.release_volumes(settings, anonymous)?;
         self.discard(self.files(&settings.id).dir())?;
         self.store.transaction(|transaction| {
             transaction.remove::<State>(&settings.id)?;
             transaction.remove::<ContainerRecord>(&settings.id)?;
             Ok(())
         })
+    }
+
+    /// Notes that a container no longer has its volumes.
+    pub(crate) fn release_volumes(&self, settings: &Settings, anonymous: Anonymous) -> Result<(), Error> {
+        self.volumes.release(settings, anonymous, |folder| self.discard(folder))
     }
 
     /// Takes a folder away; it is deleted in the background.
@@ -161,13 +163,5 @@ impl Shared {
         fs::copy("/proc/self/exe", &partial).map_err(Error::file("write", &partial))?;
         fs::rename(&partial, &path).map_err(Error::file("write", &path))?;
         Ok(self.init_program.get_or_init(|| path).clone())
-    }
-}
-
-/// Removes a folder and everything in it, where there is one.
-pub(crate) fn remove_dir(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
-        _ => Ok(()),
     }
 }

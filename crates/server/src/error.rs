@@ -132,7 +132,7 @@ fn engine_status(error: &engine::Error) -> StatusCode {
         }
         E::Image(error) => image_status(error),
         E::Network(error) => network_status(error),
-        E::SupervisorLost { .. } | E::Store(_) | E::File { .. } | E::Program { .. } => {
+        E::SupervisorLost { .. } | E::Store(_) | E::File { .. } | E::Volume { .. } | E::Program { .. } => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     }

@@ -1,11 +1,12 @@
 //! All unsafe code of the project, behind safe wrappers: processes and pidfds, namespaces, mounts by file descriptor,
-//! pseudo-terminals, paths resolved inside a root, atomic file writes, deferred deletion.
+//! pseudo-terminals, paths resolved inside a root, copies of trees, atomic file writes, deferred deletion.
 //!
 //! Wrappers report the kernel's own [`Errno`]; whoever calls knows the subject (path, container, …) and adds it. Nothing
 //! here knows of containers, specifications or formats.
 
 pub mod allocator;
 pub mod bpf;
+pub mod copy;
 pub mod detach;
 pub mod file;
 pub mod keyring;
@@ -14,6 +15,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netns;
 pub mod network;
+pub mod overlay;
 pub mod probe;
 pub mod process;
 pub mod pty;

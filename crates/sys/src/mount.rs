@@ -193,6 +193,12 @@ impl DetachedMount {
     }
 }
 
+impl From<DetachedMount> for OwnedFd {
+    fn from(mount: DetachedMount) -> Self {
+        mount.fd
+    }
+}
+
 impl AsFd for DetachedMount {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -60,6 +60,14 @@ impl Root {
         self.open(path, OFlags::PATH)
     }
 
+    /// Opens a directory to read what is in it.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_directory(&self, path: impl AsRef<Path>) -> Result<OwnedFd> {
+        self.open(path, OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
     /// Makes a directory and those above it, where missing, with mode 0755, and returns its place.
     ///
     /// # Errors

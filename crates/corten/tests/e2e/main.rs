@@ -25,6 +25,7 @@ mod ps;
 mod pull;
 mod restart;
 mod run;
+mod volumes;
 
 /// The binary under test.
 const CORTEN: &str = env!("CARGO_BIN_EXE_corten");

@@ -22,6 +22,7 @@ use crate::restart::{BackOff, Ended, RestartPolicy};
 use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::state::{State, Status};
+use crate::volumes::Anonymous;
 use crate::{signal, time};
 
 /// The exit code of a container whose supervisor is gone without a word.
@@ -559,7 +560,8 @@ impl Task {
         let before = std::mem::replace(&mut self.current.state.status, Status::Removing);
         self.save();
         let (shared, settings) = (Arc::clone(&self.shared), Arc::clone(&self.settings));
-        let removed = spawn_blocking(move || shared.remove_files(&settings, volumes));
+        let anonymous = if volumes { Anonymous::Removed } else { Anonymous::Kept };
+        let removed = spawn_blocking(move || shared.remove_files(&settings, anonymous));
         if let Err(error) = removed.await.expect("removing files does not panic") {
             self.current.state.status = if before == Status::Created { before } else { Status::Dead };
             self.save();

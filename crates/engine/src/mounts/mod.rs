@@ -1,6 +1,7 @@
 //! What is mounted in a container by request: folders and files of the host, volumes, file systems in memory.
 
 mod bind;
+mod inherit;
 mod request;
 mod tmpfs;
 
@@ -10,6 +11,8 @@ use api::container::{Config, HostConfig, MountPoint};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+
+pub(crate) use inherit::inherited;
 
 /// One mount, checked and complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,13 +80,18 @@ pub(crate) struct VolumeSource {
     pub copy: bool,
 }
 
-/// Collects all mounts of a request: `--mount`, `-v`, `--tmpfs` and the image's volumes, in the order in which they are
-/// mounted (outer folders first).
+/// Collects all mounts of a request: `--mount`, `-v`, `--tmpfs`, `--volumes-from` (what is `inherited`) and the image's
+/// volumes, in the order in which they are mounted (outer folders first). What is asked for goes before what is inherited,
+/// and that before the image's.
 ///
 /// # Errors
 ///
 /// [`Error::InvalidParameter`] and [`Error::Unsupported`], each naming the mount.
-pub(crate) fn collect(config: &Config, host_config: &HostConfig) -> Result<Vec<MountSettings>, Error> {
+pub(crate) fn collect(
+    config: &Config,
+    host_config: &HostConfig,
+    inherited: Vec<MountSettings>,
+) -> Result<Vec<MountSettings>, Error> {
     let mut mounts = Vec::new();
     for text in host_config.binds.iter().flatten() {
         add(&mut mounts, bind::parse(text)?)?;
@@ -93,6 +101,11 @@ pub(crate) fn collect(config: &Config, host_config: &HostConfig) -> Result<Vec<M
     }
     for (target, options) in host_config.tmpfs.iter().flatten() {
         add(&mut mounts, tmpfs::parse(target, options)?)?;
+    }
+    for mount in inherited {
+        if !mounts.iter().any(|asked: &MountSettings| asked.target == mount.target) {
+            mounts.push(mount);
+        }
     }
     for target in config.volumes.iter().flatten().map(|(target, _)| target) {
         let target = absolute(target)?;
@@ -214,8 +227,11 @@ mod tests {
         };
         let volumes = [("/data".to_owned(), api::Empty), ("/v".to_owned(), api::Empty)];
         let config = Config { volumes: Some(volumes.into()), ..Config::default() };
-        let targets: Vec<String> =
-            collect(&config, &host_config).unwrap().into_iter().map(|mount| mount.target).collect();
+        let targets: Vec<String> = collect(&config, &host_config, Vec::new())
+            .unwrap()
+            .into_iter()
+            .map(|mount| mount.target)
+            .collect();
         assert_eq!(targets, ["/data", "/v", "/data/inner"]);
     }
 
@@ -223,7 +239,7 @@ mod tests {
     fn two_mounts_at_one_place_are_refused() {
         let host_config =
             HostConfig { binds: Some(vec!["/x:/data".into(), "/y:/data/".into()]), ..HostConfig::default() };
-        let error = collect(&Config::default(), &host_config).unwrap_err();
+        let error = collect(&Config::default(), &host_config, Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "Duplicate mount point: /data");
     }
 }
