@@ -9,13 +9,22 @@ use crate::packages;
 use crate::tests::{self, Counts, Options};
 use crate::tools::{cargo, root, run};
 
-/// Format, lints, licences, all tests.
+/// Of the tests that also the reference engine can run, the check runs every so many-th against it.
+const REFERENCE_SAMPLE: usize = 4;
+
+/// Format, lints, licences, all tests, a sample of the tests against the reference engine.
 pub(crate) fn run_all() -> Result<Counts> {
+    ensure!(
+        std::env::var_os("DOCKER_HOST").is_none(),
+        "DOCKER_HOST is set, but the check starts its own engines"
+    );
     packages::install()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     check_licences()?;
-    tests::run(&Options::default())
+    let mut counts = tests::run(&Options::all())?;
+    counts += tests::run(&Options::reference_sample(REFERENCE_SAMPLE))?;
+    Ok(counts)
 }
 
 /// Every dependency offers a licence that `deny.toml` allows.

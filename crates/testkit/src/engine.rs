@@ -1,11 +1,13 @@
 //! A private engine: Corten, Debian's dockerd, or one that is already there.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli::{Client, Command};
@@ -88,9 +90,14 @@ impl Builder {
     /// Prepares it for [`Engine::launch`] or for a command of [`Engine::auto`] to start it.
     pub fn unstarted(self) -> Engine {
         let directory = TempDir::with_prefix("ct-").expect("create a temporary directory");
+        let external = (self.kind == Kind::External).then(|| self.external());
+        let (socket, data_root) = external.unwrap_or_else(|| {
+            let data_root = self.data_root.clone().unwrap_or_else(|| directory.path().join("lib"));
+            (directory.path().join("sock"), data_root)
+        });
         let engine = Engine {
-            socket: external_socket(self.kind).unwrap_or_else(|| directory.path().join("sock")),
-            data_root: self.data_root.unwrap_or_else(|| directory.path().join("lib")),
+            socket,
+            data_root,
             slot: Slot::acquire(),
             kind: self.kind,
             corten: self.corten,
@@ -101,6 +108,23 @@ impl Builder {
         };
         engine.prepare_bridge();
         engine
+    }
+
+    /// The socket and the data root of the engine that is there, which must hold nothing: what is in it after the test
+    /// is removed.
+    fn external(&self) -> (PathBuf, PathBuf) {
+        assert!(self.flags.is_empty() && self.environment.is_empty() && self.data_root.is_none());
+        let socket = external_socket();
+        let http = Http::new(&socket);
+        let info = http.get("/info").expect(200).json();
+        assert!(
+            info["Containers"] == 0 && info["Images"] == 0,
+            "the engine at {} has {} containers and {} images; tests use an empty one, for they empty it",
+            socket.display(),
+            info["Containers"],
+            info["Images"]
+        );
+        (socket, PathBuf::from(info["DockerRootDir"].as_str().expect("a data root")))
     }
 }
 
@@ -134,9 +158,26 @@ impl Engine {
         format!("unix://{}", self.socket.display())
     }
 
-    /// The numbers and names that are its own.
-    pub fn slot(&self) -> &Slot {
-        &self.slot
+    /// The address of its bridge.
+    pub fn gateway(&self) -> Ipv4Addr {
+        if self.kind != Kind::External {
+            return self.slot.gateway();
+        }
+        let gateway = &self.bridge_network()["IPAM"]["Config"][0]["Gateway"];
+        gateway.as_str().and_then(|text| text.parse().ok()).expect("the bridge has an address")
+    }
+
+    /// The name of its bridge.
+    pub fn bridge(&self) -> String {
+        if self.kind != Kind::External {
+            return self.slot.bridge();
+        }
+        let name = &self.bridge_network()["Options"]["com.docker.network.bridge.name"];
+        name.as_str().expect("the bridge has a name").to_owned()
+    }
+
+    fn bridge_network(&self) -> Value {
+        self.http().get("/networks/bridge").expect(200).json()
     }
 
     /// A directory for the test's own files, removed with the engine.
@@ -268,6 +309,18 @@ impl Engine {
         }
     }
 
+    /// Removes every image, volume and network that no container uses.
+    fn empty(&self) {
+        let http = self.http();
+        for image in http.get("/images/json?all=1").expect(200).json().as_array().expect("a list of images") {
+            http.delete(&format!("/images/{}?force=1", image["Id"].as_str().expect("an ID")));
+        }
+        for volume in http.get("/volumes").expect(200).json()["Volumes"].as_array().into_iter().flatten() {
+            http.delete(&format!("/volumes/{}", volume["Name"].as_str().expect("a name")));
+        }
+        http.post("/networks/prune", &Value::Null);
+    }
+
     /// What of it is on the machine now, itself excepted.
     pub fn traces(&self) -> Vec<Leak> {
         self.trace_finder().find()
@@ -362,6 +415,8 @@ impl Engine {
     /// Leaves nothing, whatever state the engine is in, and returns what it should have removed itself.
     fn clear(&mut self) -> Vec<Leak> {
         if self.kind == Kind::External {
+            self.remove_all();
+            self.empty();
             return Vec::new();
         }
         if self.process.is_none() {
@@ -401,12 +456,9 @@ fn ip(arguments: &[&str]) -> crate::cli::Output {
     Command::new("ip").args(arguments).run()
 }
 
-fn external_socket(kind: Kind) -> Option<PathBuf> {
-    if kind != Kind::External {
-        return None;
-    }
+fn external_socket() -> PathBuf {
     let host = std::env::var("DOCKER_HOST").expect("an external engine is named by DOCKER_HOST");
     let path =
         host.strip_prefix("unix://").expect("the tests reach an external engine by a unix:// DOCKER_HOST");
-    Some(PathBuf::from(path))
+    PathBuf::from(path)
 }

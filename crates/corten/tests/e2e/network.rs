@@ -34,7 +34,7 @@ fn sleeper(bed: &Bed, name: &str) {
 
 fn address_is_from_the_bridge_s_subnet(bed: &Bed) {
     sleeper(bed, "box");
-    let gateway = bed.engine.slot().gateway();
+    let gateway = bed.engine.gateway();
     let own = address(bed, "box");
     assert_eq!(own.octets()[..3], gateway.octets()[..3]);
     assert_ne!(own, gateway);
@@ -52,13 +52,13 @@ fn address_is_from_the_bridge_s_subnet(bed: &Bed) {
 }
 
 fn gateway_answers(bed: &Bed) {
-    let gateway = bed.engine.slot().gateway().to_string();
+    let gateway = bed.engine.gateway().to_string();
     bed.ok(["run", "--rm", "busybox", "ping", "-c", "1", "-W", "3", &gateway]);
 }
 
 fn service_on_the_host_is_reached(bed: &Bed) {
     sleeper(bed, "box");
-    let listener = TcpListener::bind((bed.engine.slot().gateway(), 0)).expect("bind on the bridge");
+    let listener = TcpListener::bind((bed.engine.gateway(), 0)).expect("bind on the bridge");
     let port = listener.local_addr().expect("the bound address").port();
     let own = address(bed, "box");
     let server = thread::spawn(move || {
@@ -68,7 +68,7 @@ fn service_on_the_host_is_reached(bed: &Bed) {
         connection.write_all(b"hello").expect("answer");
         peer.ip()
     });
-    let script = format!("echo ping | nc -w 5 {} {port}", bed.engine.slot().gateway());
+    let script = format!("echo ping | nc -w 5 {} {port}", bed.engine.gateway());
     assert_eq!(bed.ok(["exec", "box", "sh", "-c", &script]), "hello");
     assert_eq!(server.join().expect("the server ends"), own);
 }
@@ -140,7 +140,7 @@ fn none_has_loopback_only(bed: &Bed) {
 
 fn host_has_the_host_s_interfaces(bed: &Bed) {
     let inside = bed.sh(&["--network", "host"], "ls /sys/class/net; hostname");
-    assert!(inside.lines().any(|name| name == bed.engine.slot().bridge()), "{inside}");
+    assert!(inside.lines().any(|name| name == bed.engine.bridge()), "{inside}");
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("read the host name");
     assert!(inside.ends_with(host.trim()), "{inside}");
 }
