@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::tools::{command, is_installed, run};
 
 /// Package, and what it is for.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("gcc", "C parts of dependencies"),
     ("libc6-dev", "C parts of dependencies"),
     ("gcc-multilib", "the probe of 32-bit system calls"),
@@ -20,6 +20,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("busybox-static", "base images"),
     ("docker-registry", "pulling"),
     ("skopeo", "filling the registry"),
+    ("openssl", "certificates of a registry"),
     ("nftables", "looking at the firewall"),
     ("iproute2", "looking at the network"),
     ("procps", "looking at processes"),

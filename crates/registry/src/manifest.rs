@@ -109,10 +109,6 @@ fn named(error: Error, reference: &Reference) -> Error {
             let cause = ApiError::new("MANIFEST_UNKNOWN", "manifest unknown");
             Error::ManifestUnknown { reference: reference.familiar(), cause }
         }
-        // Without credentials, a repository that is not there and one that is not for us look the same.
-        "UNAUTHORIZED" if cause == ApiError::unauthorized() => {
-            Error::Denied { name, cause: ApiError::denied() }
-        }
         _ => Error::Api(cause),
     }
 }

@@ -226,5 +226,26 @@ fn reason(url: &str, error: &reqwest::Error) -> String {
     if texts.iter().any(|text| text.contains("UnknownIssuer")) {
         return "tls: failed to verify certificate: x509: certificate signed by unknown authority".into();
     }
-    texts.last().cloned().unwrap_or_else(|| error.to_string())
+    let refusal = if url.starts_with("https:") { refused_client(&texts) } else { None };
+    refusal.unwrap_or_else(|| texts.last().cloned().unwrap_or_else(|| error.to_string()))
+}
+
+/// What a registry has against our certificate, or against our having none. It says so after its own half of the
+/// handshake, so that the connection can be lost before its reason is read.
+fn refused_client(texts: &[String]) -> Option<String> {
+    let alert = texts.iter().find_map(|text| text.split_once("received fatal alert: "));
+    let reason = match alert {
+        Some((_, "CertificateRequired")) => "certificate required",
+        Some((_, "BadCertificate")) => "bad certificate",
+        Some((_, "UnknownCA")) => "unknown certificate authority",
+        Some((_, other)) => other,
+        None if texts
+            .iter()
+            .any(|text| text == "connection was not ready" || text == "connection closed") =>
+        {
+            "connection closed without an answer; the registry may want another certificate of its client"
+        }
+        None => return None,
+    };
+    Some(format!("remote error: tls: {reason}"))
 }

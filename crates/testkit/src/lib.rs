@@ -15,6 +15,7 @@
 
 pub mod archive;
 pub mod bed;
+pub mod certificates;
 pub mod cli;
 pub mod engine;
 pub mod http;

@@ -23,6 +23,7 @@ mod namespaces;
 mod network;
 mod ps;
 mod pull;
+mod registries;
 mod restart;
 mod run;
 mod volumes;
