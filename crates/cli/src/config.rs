@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) detach_keys: String,
     pub(crate) ps_format: String,
     pub(crate) images_format: String,
+    pub(crate) networks_format: String,
     pub(crate) current_context: String,
     #[serde(rename = "HttpHeaders")]
     pub(crate) http_headers: BTreeMap<String, String>,

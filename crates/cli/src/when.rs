@@ -42,6 +42,11 @@ pub(crate) fn ago(seconds: i64) -> String {
     format!("{} ago", api::time::human_duration(seconds))
 }
 
+/// The same with as many decimals as there are: `2026-11-21 02:01:20.5 +0000 UTC`.
+pub(crate) fn local_text_exact(time: Time) -> String {
+    time.0.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string()
+}
+
 /// A time as Go prints it, in the user's own time zone: `2026-11-21 02:01:20 +0000 UTC`.
 pub(crate) fn local_text(seconds: i64) -> String {
     match Timestamp::from_second(seconds) {

@@ -13,6 +13,7 @@ mod exec;
 mod hijack;
 mod host;
 mod images;
+mod networks;
 mod stream;
 mod system;
 

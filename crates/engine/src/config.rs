@@ -109,9 +109,9 @@ impl ContainerFiles {
         self.dir.join("exit.json")
     }
 
-    /// The network endpoint of the present run, for an engine that is started while the container runs.
-    pub(crate) fn endpoint(&self) -> PathBuf {
-        self.dir.join("endpoint.json")
+    /// The network endpoints of the present run, for an engine that is started while the container runs.
+    pub(crate) fn endpoints(&self) -> PathBuf {
+        self.dir.join("endpoints.json")
     }
 
     /// The log of the `json-file` driver; its name is Docker's, which log collectors look for.

@@ -18,7 +18,7 @@ use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::state::State;
 use crate::volumes::Anonymous;
-use crate::{copy_up, files, mounts, names, random};
+use crate::{copy_up, files, mounts, names, networking, random};
 
 /// Commands that may wait for a container's task.
 const QUEUE: usize = 16;
@@ -83,7 +83,15 @@ pub(crate) fn container(
     name: String,
     state: State,
 ) -> (Container, Task) {
-    let published = Published { name, state, endpoint: None, health: None, removed: false, live: None };
+    let published = Published {
+        name,
+        state,
+        networks: Arc::new(settings.networks.clone()),
+        endpoints: Arc::default(),
+        health: None,
+        removed: false,
+        live: None,
+    };
     let (publisher, receiver) = watch::channel(Arc::new(published));
     let (sender, commands) = mpsc::channel(QUEUE);
     let task = Task::new(Arc::clone(shared), Arc::clone(&settings), commands, publisher);
@@ -106,6 +114,7 @@ fn make(
         }
     };
     resolve_joined(shared, &mut request)?;
+    networking::use_names(&shared.networks, &mut request);
     let inherited = inherited_mounts(shared, &request)?;
     let settings = create::settings(Ingredients {
         engine: &shared.config,

@@ -49,6 +49,14 @@ pub enum Error {
         /// Its ID.
         id: String,
     },
+    /// The container has no place in the network.
+    #[error("container {id} is not connected to the network {network}")]
+    NotConnected {
+        /// Its ID.
+        id: String,
+        /// The network's name.
+        network: String,
+    },
     /// The container is frozen.
     #[error("container {id} is paused, unpause the container before {action}")]
     Paused {

@@ -25,29 +25,42 @@ pub(crate) fn make_dir(files: &ContainerFiles) -> Result<(), Error> {
 pub(crate) fn write(
     files: &ContainerFiles,
     settings: &Settings,
-    endpoint: Option<&EndpointInfo>,
+    endpoints: &[EndpointInfo],
 ) -> Result<(), Error> {
     let config = &settings.config;
     let hostname = if config.hostname.is_empty() { host_name() } else { config.hostname.clone() };
     write_file(&files.hostname(), &files::hostname(&hostname))?;
-    write_file(&files.hosts(), &hosts(settings, &hostname, endpoint)?)?;
-    write_file(&files.resolv_conf(), &resolv_conf(settings, endpoint)?)
+    write_file(&files.hosts(), &hosts(settings, &hostname, endpoints)?)?;
+    write_file(&files.resolv_conf(), &resolv_conf(settings, endpoints)?)
 }
 
-/// Writes down the endpoint of a run, so that the next engine knows which address is taken.
-pub(crate) fn write_endpoint(files: &ContainerFiles, endpoint: Option<&EndpointInfo>) -> Result<(), Error> {
-    match endpoint {
-        Some(endpoint) => {
-            let text = serde_json::to_string(endpoint).expect("an endpoint has string keys only");
-            write_file(&files.endpoint(), &text)
-        }
-        None => match fs::remove_file(files.endpoint()) {
+/// Writes the hosts file of a container whose networks changed.
+pub(crate) fn write_hosts(
+    files: &ContainerFiles,
+    settings: &Settings,
+    endpoints: &[EndpointInfo],
+) -> Result<(), Error> {
+    write_file(&files.hosts(), &hosts(settings, &settings.config.hostname, endpoints)?)
+}
+
+/// Writes down the endpoints of a run, so that the next engine knows which addresses are taken.
+pub(crate) fn write_endpoints(files: &ContainerFiles, endpoints: &[EndpointInfo]) -> Result<(), Error> {
+    if endpoints.is_empty() {
+        return match fs::remove_file(files.endpoints()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::file("remove", files.endpoint())(error))
+                Err(Error::file("remove", files.endpoints())(error))
             }
             _ => Ok(()),
-        },
+        };
     }
+    let text = serde_json::to_string(endpoints).expect("an endpoint has string keys only");
+    write_file(&files.endpoints(), &text)
+}
+
+/// The endpoints that a run was started with, as the engine wrote them down then.
+pub(crate) fn read_endpoints(files: &ContainerFiles) -> Vec<EndpointInfo> {
+    let text = fs::read(files.endpoints()).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }
 
 fn host_name() -> String {
@@ -55,24 +68,24 @@ fn host_name() -> String {
 }
 
 /// With the host's network namespace the host's own names hold.
-fn hosts(settings: &Settings, hostname: &str, endpoint: Option<&EndpointInfo>) -> Result<String, Error> {
-    let extra = extra_hosts(settings, endpoint)?;
+fn hosts(settings: &Settings, hostname: &str, endpoints: &[EndpointInfo]) -> Result<String, Error> {
+    let extra = extra_hosts(settings, endpoints)?;
     if settings.host_config.network_mode == "host"
         && let Ok(mut own) = fs::read_to_string("/etc/hosts")
     {
         own.extend(extra.iter().map(|(name, address)| format!("{address}\t{name}\n")));
         return Ok(own);
     }
-    let addresses: Vec<IpAddr> = endpoint
-        .into_iter()
+    let addresses: Vec<IpAddr> = endpoints
+        .iter()
         .flat_map(|endpoint| [endpoint.ipv4.map(IpAddr::from), endpoint.ipv6.map(IpAddr::from)])
         .flatten()
         .collect();
     Ok(files::hosts(hostname, &settings.config.domainname, &addresses, &extra))
 }
 
-fn extra_hosts(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<Vec<(String, String)>, Error> {
-    let gateway = endpoint.and_then(|endpoint| endpoint.gateway);
+fn extra_hosts(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<Vec<(String, String)>, Error> {
+    let gateway = endpoints.iter().find_map(|endpoint| endpoint.gateway);
     let entry = |entry: &String| {
         let bad = || Error::invalid(format!("bad format for add-host: \"{entry}\""));
         let (name, address) = entry.split_once([':', '=']).ok_or_else(bad)?;
@@ -86,7 +99,7 @@ fn extra_hosts(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<V
     settings.host_config.extra_hosts.iter().flatten().map(entry).collect()
 }
 
-fn resolv_conf(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<String, Error> {
+fn resolv_conf(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<String, Error> {
     let host_config = &settings.host_config;
     let server = |text: &String| {
         text.parse::<IpAddr>().map_err(|_| Error::invalid(format!("bad nameserver address: {text}")))
@@ -98,7 +111,7 @@ fn resolv_conf(settings: &Settings, endpoint: Option<&EndpointInfo>) -> Result<S
     };
     let reach = match host_config.network_mode.as_str() {
         "host" => Reach::Host,
-        _ => Reach::Network { ipv6: endpoint.is_some_and(|endpoint| endpoint.ipv6.is_some()) },
+        _ => Reach::Network { ipv6: endpoints.iter().any(|endpoint| endpoint.ipv6.is_some()) },
     };
     // A host without the file has no name servers to offer.
     let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();

@@ -43,6 +43,8 @@ mod logs;
 mod mounts;
 mod names;
 mod network_settings;
+mod networking;
+mod networks;
 mod ports;
 mod random;
 mod reconcile;

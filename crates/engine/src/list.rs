@@ -207,7 +207,7 @@ impl<'a> Selection<'a> {
     fn has_ports(&self, container: &Container, published: &Published) -> bool {
         let exposed = container.settings.config.exposed_ports.iter().flatten().map(|(port, _)| port.clone());
         let published_ports = published
-            .endpoint
+            .endpoints
             .iter()
             .flat_map(|endpoint| &endpoint.ports)
             .map(|port| format!("{}/{}", port.host_port, port.protocol));

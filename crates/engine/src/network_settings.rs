@@ -7,38 +7,57 @@ use api::network::{EndpointSettings, NetworkSettings};
 use network::EndpointInfo;
 
 use crate::container::Published;
+use crate::networking::is_user_defined;
 use crate::ports::parse_port;
 use crate::settings::Settings;
 
 /// The `NetworkSettings` of `inspect`.
 pub(crate) fn settings(settings: &Settings, published: &Published) -> NetworkSettings {
-    let endpoint = published.endpoint.as_deref();
     let mut shown = NetworkSettings {
         ports: Some(port_map(settings, published)),
         networks: Some(networks(settings, published)),
         ..NetworkSettings::default()
     };
-    if let Some(endpoint) = endpoint {
-        // The first fields are those of the default bridge, from the time when there was no other network.
-        if endpoint.network_name == "bridge" {
-            shown.endpoint_id = endpoint.endpoint_id.clone();
-            shown.gateway = text(endpoint.gateway);
-            shown.ip_address = text(endpoint.ipv4);
-            shown.ip_prefix_len = i64::from(endpoint.ipv4_prefix);
-            shown.mac_address = text(endpoint.mac);
-        }
-        shown.sandbox_id = endpoint.endpoint_id.clone();
+    // The first fields are those of the default bridge, from the time when there was no other network.
+    if let Some(endpoint) = published.endpoints.iter().find(|endpoint| endpoint.network_name == "bridge") {
+        shown.endpoint_id = endpoint.endpoint_id.clone();
+        shown.gateway = text(endpoint.gateway);
+        shown.ip_address = text(endpoint.ipv4);
+        shown.ip_prefix_len = i64::from(endpoint.ipv4_prefix);
+        shown.mac_address = text(endpoint.mac);
     }
+    shown.sandbox_id = published.endpoints.first().map(|first| first.endpoint_id.clone()).unwrap_or_default();
     shown
 }
 
 /// Endpoints by network name: what was asked for, and while it runs what it got.
 pub(crate) fn networks(settings: &Settings, published: &Published) -> BTreeMap<String, EndpointSettings> {
-    let mut networks = settings.networks.clone();
-    if let Some(endpoint) = published.endpoint.as_deref() {
-        fill(networks.entry(endpoint.network_name.clone()).or_default(), endpoint);
+    let mut networks = BTreeMap::clone(&published.networks);
+    for endpoint in published.endpoints.iter() {
+        if let Some(shown) = networks.get_mut(&endpoint.network_name) {
+            fill(shown, endpoint);
+        }
+    }
+    for (name, shown) in &mut networks {
+        if is_user_defined(name) {
+            shown.dns_names = Some(dns_names(settings, &published.name, shown.aliases.as_deref()));
+        }
     }
     networks
+}
+
+/// The names of a container in a network, each once.
+fn dns_names(settings: &Settings, name: &str, aliases: Option<&[String]>) -> Vec<String> {
+    let own = [name, settings.short_id(), &settings.config.hostname].map(str::to_owned);
+    let [name, id, hostname] = own;
+    let all = std::iter::once(name).chain(aliases.unwrap_or_default().iter().cloned()).chain([id, hostname]);
+    let mut names: Vec<String> = Vec::new();
+    for name in all.filter(|name| !name.is_empty()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn fill(shown: &mut EndpointSettings, endpoint: &EndpointInfo) {
@@ -64,7 +83,7 @@ fn port_map(settings: &Settings, published: &Published) -> PortMap {
             map.insert(format!("{number}/{protocol}"), None);
         }
     }
-    for port in published.endpoint.iter().flat_map(|endpoint| &endpoint.ports) {
+    for port in published.endpoints.iter().flat_map(|endpoint| &endpoint.ports) {
         let key = format!("{}/{}", port.container_port, port.protocol);
         let binding =
             PortBinding { host_ip: port.host_ip.to_string(), host_port: port.host_port.to_string() };

@@ -39,27 +39,27 @@ pub(crate) fn bindings(config: &Config, host_config: &HostConfig) -> Result<Vec<
     Ok(bindings)
 }
 
-/// The addresses that are asked for on a network.
+/// The addresses that are asked for on a network; `own_mac` is the container's, for an endpoint without one of its own.
 ///
 /// # Errors
 ///
 /// An address that cannot be read.
-pub(crate) fn addresses(asked: &EndpointSettings, config: &Config) -> Result<EndpointRequest, Error> {
+pub(crate) fn addresses(asked: &EndpointSettings, own_mac: &str) -> Result<EndpointRequest, Error> {
     let ipam = asked.ipam_config.clone().unwrap_or_default();
-    let mac = match (asked.mac_address.as_str(), config.mac_address.as_str()) {
+    let mac = match (asked.mac_address.as_str(), own_mac) {
         ("", "") => None,
         ("", mac) | (mac, _) => {
-            Some(mac.parse().map_err(|_| Error::invalid(format!("{mac} is not a valid mac address")))?)
+            Some(mac.parse().map_err(|_| Error::invalid(format!("invalid MAC address {mac}")))?)
         }
     };
-    let invalid = |text: &str| Error::invalid(format!("invalid IP address: {text}"));
+    let invalid = |family: u8, text: &str| Error::invalid(format!("invalid IPv{family} address: {text}"));
     let ipv4 = match ipam.ipv4_address.as_str() {
         "" => None,
-        text => Some(text.parse().map_err(|_| invalid(text))?),
+        text => Some(text.parse().map_err(|_| invalid(4, text))?),
     };
     let ipv6 = match ipam.ipv6_address.as_str() {
         "" => None,
-        text => Some(text.parse().map_err(|_| invalid(text))?),
+        text => Some(text.parse().map_err(|_| invalid(6, text))?),
     };
     Ok(EndpointRequest { ipv4, ipv6, mac, ..EndpointRequest::default() })
 }

@@ -12,6 +12,7 @@ use crate::container::{Found, find, remove_run_dir};
 use crate::container::{Run, Task};
 use crate::create_container::container;
 use crate::error::Error;
+use crate::files;
 use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::spec;
@@ -67,9 +68,9 @@ async fn adopt(shared: &Arc<Shared>, record: ContainerRecord, state: State) -> T
     match find(&run_dir, &shared.files(&settings.id).exit_record()).await {
         Found::Live { client, events, state } => {
             let status = if state.status == ShimStatus::Paused { Status::Paused } else { Status::Running };
-            let endpoint = endpoint(shared, &settings.id);
+            let endpoints = files::read_endpoints(&shared.files(&settings.id));
             let started_at = state.started_at.unwrap_or_default();
-            let run = Run { client: Arc::new(client), events, pid: state.pid, started_at, endpoint };
+            let run = Run { client: Arc::new(client), events, pid: state.pid, started_at, endpoints };
             task.adopt(run, status);
         }
         Found::Ended(record) if was_live || known_exit != Some(record.finished_at) => {
@@ -91,14 +92,8 @@ async fn adopt(shared: &Arc<Shared>, record: ContainerRecord, state: State) -> T
     task
 }
 
-/// The endpoint that a run was started with, as the engine wrote it down then.
-fn endpoint(shared: &Shared, id: &str) -> Option<Arc<network::EndpointInfo>> {
-    let text = fs::read(shared.files(id).endpoint()).ok()?;
-    serde_json::from_slice(&text).ok().map(Arc::new)
-}
-
 fn endpoints(tasks: &[Task]) -> Vec<network::EndpointInfo> {
-    tasks.iter().filter_map(Task::endpoint).map(|endpoint| network::EndpointInfo::clone(&endpoint)).collect()
+    tasks.iter().flat_map(Task::endpoints).cloned().collect()
 }
 
 fn finish_removal(shared: &Shared, settings: &Settings) {

@@ -26,7 +26,8 @@ pub(crate) struct Settings {
     pub config: Config,
     /// How it runs: the request, completed with the engine's defaults.
     pub host_config: HostConfig,
-    /// The networks it was asked to join, by name.
+    /// The networks it was asked to join, by name; in a record, those that it is to join at its next start. Those of a
+    /// container in memory are in [`crate::container::Published`], for they change.
     pub networks: BTreeMap<String, EndpointSettings>,
     /// What is mounted in it besides the file systems that every container has.
     pub mounts: Vec<MountSettings>,

@@ -12,7 +12,7 @@ use crate::networks::{Networks, lock};
 use crate::pool::Prepared;
 use crate::port::{PortBinding, PublishedPort};
 use crate::record::{Driver, NetworkRecord};
-use crate::sandbox;
+use crate::sandbox::{self, Routes};
 
 /// The interface of a container's first network.
 pub(crate) const FIRST_INTERFACE: &str = "eth0";
@@ -42,20 +42,64 @@ impl Networks {
         if endpoint.ipv6.is_some() {
             namespace::set_ipv6(&namespace, Ipv6::Allowed)?;
         }
-        self.plug(&mut namespace, endpoint)?;
+        self.plug(&mut namespace, endpoint, Routes::All)?;
         Ok(namespace.netns)
     }
 
-    /// Connects a namespace that exists to a further network.
+    /// Connects a namespace that exists to a further network. What leaves the network goes as before: [`Networks::route`]
+    /// changes that.
     pub fn attach(&self, request: EndpointRequest, netns: BorrowedFd<'_>) -> Result<EndpointInfo, Error> {
         let mut namespace = namespace::open(netns)?;
         let interface = free_interface(&mut namespace)?;
         let mut reservation = self.reserve(&request, &interface)?;
         let has_ipv6 = reservation.endpoint.ipv6.is_some();
         namespace::set_ipv6(&namespace, if has_ipv6 { Ipv6::Allowed } else { Ipv6::Forbidden })?;
-        self.plug(&mut namespace, &reservation.endpoint)?;
+        self.plug(&mut namespace, &reservation.endpoint, Routes::Local)?;
         reservation.publish()?;
         Ok(reservation.persist())
+    }
+
+    /// Publishes ports of an endpoint that has none. On failure none is published.
+    pub fn publish(&self, endpoint: &EndpointInfo, ports: &[PortBinding]) -> Result<EndpointInfo, Error> {
+        let record = self.inspect(&endpoint.network_id)?;
+        let mut reservation = Reservation {
+            networks: self,
+            endpoint: EndpointInfo { ports: Vec::new(), ..endpoint.clone() },
+            published: Published::No,
+            on_drop: OnDrop::ReleasePorts,
+        };
+        if record.driver == Driver::Bridge && !record.internal {
+            for binding in ports {
+                reservation.take_port(&record, binding)?;
+            }
+        }
+        reservation.publish()?;
+        Ok(reservation.persist())
+    }
+
+    /// Takes back what an endpoint has published.
+    pub fn unpublish(&self, endpoint: &mut EndpointInfo) {
+        if !endpoint.ports.is_empty() {
+            self.give_ports_back(endpoint, Published::Yes);
+        }
+    }
+
+    /// Sends what leaves a namespace's networks by these endpoints, one for each family; `None` leaves no way out.
+    pub fn route(
+        &self,
+        netns: BorrowedFd<'_>,
+        ipv4: Option<&EndpointInfo>,
+        ipv6: Option<&EndpointInfo>,
+    ) -> Result<(), Error> {
+        let mut namespace = namespace::open(netns)?;
+        let ipv4 = ipv4.and_then(|endpoint| Some((endpoint.gateway?.into(), endpoint.interface.as_deref()?)));
+        let ipv6 =
+            ipv6.and_then(|endpoint| Some((endpoint.ipv6_gateway?.into(), endpoint.interface.as_deref()?)));
+        sandbox::route(&mut namespace, ipv4, ipv6).map_err(|source| Error::Link {
+            action: "change",
+            subject: "default route".to_owned(),
+            source,
+        })
     }
 
     /// Takes the endpoint out of a namespace that lives on, and frees its address and ports. Takes 20 to 30 ms.
@@ -79,15 +123,22 @@ impl Networks {
 
     fn give_back(&self, endpoint: &EndpointInfo, published: Published) {
         let released = self.state().release(&endpoint.network_id, &endpoint.endpoint_id);
-        let Some(released) = released else { return };
-        let redirections = released.redirections();
+        if let Some(mut released) = released {
+            self.give_ports_back(&mut released, published);
+        }
+    }
+
+    fn give_ports_back(&self, endpoint: &mut EndpointInfo, published: Published) {
+        let redirections = endpoint.redirections();
         if let (Some(firewall), Published::Yes, false) = (&self.firewall, published, redirections.is_empty())
             && let Err(error) = lock(firewall).unpublish(&redirections)
         {
-            tracing::warn!(endpoint = released.endpoint_id, %error, "published ports could not be taken back");
+            tracing::warn!(endpoint = endpoint.endpoint_id, %error, "published ports could not be taken back");
         }
         let mut ports = lock(&self.ports);
-        released.ports.iter().for_each(|port| ports.release(port));
+        endpoint.ports.drain(..).for_each(|port| ports.release(&port));
+        drop(ports);
+        self.state().update(endpoint);
     }
 
     /// Takes addresses and ports for a new endpoint.
@@ -110,7 +161,7 @@ impl Networks {
         let endpoint = state.reserve(request, interface)?;
         drop(state);
         let mut reservation =
-            Reservation { networks: self, endpoint, published: Published::No, persisted: false };
+            Reservation { networks: self, endpoint, published: Published::No, on_drop: OnDrop::Release };
         // As in Docker, ports of a container on an internal network are not published.
         if record.driver == Driver::Bridge && !record.internal {
             for binding in &request.ports {
@@ -120,7 +171,7 @@ impl Networks {
         Ok(reservation)
     }
 
-    fn plug(&self, namespace: &mut Namespace, endpoint: &EndpointInfo) -> Result<(), Error> {
+    fn plug(&self, namespace: &mut Namespace, endpoint: &EndpointInfo, routes: Routes) -> Result<(), Error> {
         let record = self.inspect(&endpoint.network_id)?;
         let Some(name) = &record.bridge else { return Ok(()) };
         let mut host = lock(&self.host);
@@ -128,7 +179,7 @@ impl Networks {
         let link = host.link(name).map_err(failed)?;
         let link = link.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let port = sandbox::Port { bridge: link.index, mtu: record.mtu().unwrap_or(self.mtu) };
-        sandbox::plug(&mut host, namespace, port, endpoint)
+        sandbox::plug(&mut host, namespace, port, endpoint, routes)
     }
 
     /// The host addresses that a port is published on: those of the families that the container has.
@@ -158,12 +209,20 @@ enum Published {
     No,
 }
 
-/// An endpoint that is given back unless it is kept.
+/// What is given back where something fails on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnDrop {
+    Release,
+    ReleasePorts,
+    Keep,
+}
+
+/// An endpoint, or the ports of one, given back unless it is kept.
 struct Reservation<'a> {
     networks: &'a Networks,
     endpoint: EndpointInfo,
     published: Published,
-    persisted: bool,
+    on_drop: OnDrop,
 }
 
 impl Reservation<'_> {
@@ -194,15 +253,17 @@ impl Reservation<'_> {
     }
 
     fn persist(mut self) -> EndpointInfo {
-        self.persisted = true;
+        self.on_drop = OnDrop::Keep;
         self.endpoint.clone()
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        if !self.persisted {
-            self.networks.give_back(&self.endpoint, self.published);
+        match self.on_drop {
+            OnDrop::Release => self.networks.give_back(&self.endpoint, self.published),
+            OnDrop::ReleasePorts => self.networks.give_ports_back(&mut self.endpoint, self.published),
+            OnDrop::Keep => {}
         }
     }
 }

@@ -117,15 +117,15 @@ impl Networks {
         Ok(record)
     }
 
-    /// Removes the networks that no container is connected to and that `selected` chooses; returns their names.
-    pub fn prune(&self, selected: impl Fn(&NetworkRecord) -> bool) -> Vec<String> {
+    /// Removes the networks that no container is connected to and that `selected` chooses; returns them.
+    pub fn prune(&self, selected: impl Fn(&NetworkRecord) -> bool) -> Vec<NetworkRecord> {
         let idle: Vec<NetworkRecord> = {
             let state = self.state();
             let idle = state.networks.values().filter(|network| network.endpoints.is_empty());
             idle.map(|network| network.record.clone()).collect()
         };
         let candidates = idle.into_iter().filter(|record| !is_predefined(&record.name) && selected(record));
-        candidates.filter(|record| self.remove(&record.id).is_ok()).map(|record| record.name).collect()
+        candidates.filter(|record| self.remove(&record.id).is_ok()).collect()
     }
 
     fn check_interface_is_new(&self, name: &str) -> Result<(), Error> {

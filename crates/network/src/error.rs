@@ -114,7 +114,7 @@ pub enum Error {
     #[error("{0} is a pre-defined network and cannot be removed")]
     PredefinedRemoval(String),
     /// Containers are connected to the network.
-    #[error("network {network} has active endpoints ({})", endpoints.join(", "))]
+    #[error("error while removing network: network {network} has active endpoints ({})", endpoints.join(", "))]
     ActiveEndpoints {
         /// The network's name.
         network: String,

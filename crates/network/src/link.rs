@@ -207,17 +207,27 @@ pub(crate) fn remove_address(index: u32, cidr: Cidr) -> Request {
     (RouteNetlinkMessage::DelAddress(message), 0)
 }
 
-/// Adds the default route of the gateway's family.
-pub(crate) fn add_default_route(gateway: IpAddr, index: u32) -> Request {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(gateway);
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
+/// Makes this the default route of the gateway's family.
+pub(crate) fn set_default_route(gateway: IpAddr, index: u32) -> Request {
+    let mut message = default_route(gateway);
     message.header.protocol = RouteProtocol::Boot;
-    message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
     message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(gateway)));
     message.attributes.push(RouteAttribute::Oif(index));
-    (RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE)
+    (RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+/// Removes the default route of this address's family.
+pub(crate) fn remove_default_route(of_family: IpAddr) -> Request {
+    (RouteNetlinkMessage::DelRoute(default_route(of_family)), 0)
+}
+
+fn default_route(of_family: IpAddr) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(of_family);
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.scope = RouteScope::Universe;
+    message
 }
 
 /// Brings an interface up.

@@ -132,9 +132,12 @@ fn engine_status(error: &engine::Error) -> StatusCode {
         }
         E::Image(error) => image_status(error),
         E::Network(error) => network_status(error),
-        E::SupervisorLost { .. } | E::Store(_) | E::File { .. } | E::Volume { .. } | E::Program { .. } => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        E::SupervisorLost { .. }
+        | E::NotConnected { .. }
+        | E::Store(_)
+        | E::File { .. }
+        | E::Volume { .. }
+        | E::Program { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

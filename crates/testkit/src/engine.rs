@@ -428,6 +428,7 @@ impl Engine {
         }
         if runs || !std::thread::panicking() {
             self.remove_all();
+            self.http().post("/networks/prune", &Value::Null);
         }
         self.stop();
         // dockerd itself leaves a mount and directories behind.

@@ -173,3 +173,11 @@ pub struct DisconnectRequest {
     /// Whether it is disconnected although it is not there any more.
     pub force: bool,
 }
+
+/// The answer to `POST /networks/prune`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PruneResponse {
+    /// Names of the networks that were removed.
+    pub networks_deleted: Option<Vec<String>>,
+}

@@ -124,6 +124,39 @@ impl Leaf for InspectImage {
     }
 }
 
+/// Shows networks.
+pub(crate) struct InspectNetwork;
+
+/// The flags of `network inspect`.
+#[derive(Default)]
+pub(crate) struct NetworkFlags {
+    format: String,
+    verbose: bool,
+}
+
+impl Options for NetworkFlags {
+    const FLAGS: &'static [Flag<Self>] = &[
+        Flag::lettered('f', "format", FORMAT, |o| &mut o.format),
+        Flag::lettered('v', "verbose", "Show what helps to find faults", |o| &mut o.verbose),
+    ];
+}
+
+impl Leaf for InspectNetwork {
+    type Options = NetworkFlags;
+    const NAME: &'static str = "inspect";
+    const ABOUT: &'static str = "Display detailed information on one or more networks";
+    const USAGE: &'static str = "[OPTIONS] NETWORK [NETWORK...]";
+    const ARITY: Arity = Arity::AtLeast(1);
+
+    fn run(app: &App, flags: NetworkFlags, names: Vec<String>) -> Result<(), Failure> {
+        let client = app.client()?;
+        let options = api::network::InspectOptions { verbose: flags.verbose, scope: String::new() };
+        inspect(app, &flags.format, &names, |name, _| {
+            Ok(app.block_on(client.inspect_network_raw(name, &options))?)
+        })
+    }
+}
+
 /// Looks for the object, kind by kind.
 async fn search(client: &Client, name: &str, kinds: &[&str], size: bool) -> Result<Bytes, Failure> {
     for kind in kinds {

@@ -13,6 +13,7 @@ mod lifecycle;
 mod load;
 mod logs;
 mod man;
+mod network;
 mod port;
 mod prune;
 mod ps;
@@ -82,6 +83,7 @@ pub(crate) const COMMON: &[Command] = &[
 pub(crate) const MANAGEMENT: &[Command] = &[
     Command::group("container", "Manage containers", CONTAINER),
     Command::group("image", "Manage images", IMAGE),
+    Command::group("network", "Manage networks", network::COMMANDS),
     Command::group("system", "Manage the engine", SYSTEM),
 ];
 

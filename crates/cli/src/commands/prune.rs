@@ -12,16 +12,16 @@ use crate::text::decimal_size;
 #[derive(Default)]
 pub(crate) struct PruneFlags {
     all: bool,
-    filter: FilterFlag,
-    force: bool,
+    pub(super) filter: FilterFlag,
+    pub(super) force: bool,
 }
 
 const FILTER: &str = "Remove only those that match (\"until=<timestamp>\")";
 const FORCE: &str = "Do not ask";
 
-/// The flags of `container prune`.
+/// The flags of `container prune` and `network prune`.
 #[derive(Default)]
-pub(crate) struct ContainerFlags(PruneFlags);
+pub(crate) struct ContainerFlags(pub(super) PruneFlags);
 
 impl Options for ContainerFlags {
     const FLAGS: &'static [Flag<Self>] = &[
@@ -105,7 +105,7 @@ fn reclaimed(bytes: u64) -> String {
 }
 
 /// Asks the user.
-fn confirmed(app: &App, warning: &str) -> Result<bool, Failure> {
+pub(super) fn confirmed(app: &App, warning: &str) -> Result<bool, Failure> {
     app.print(&format!("{warning}\nAre you sure you want to continue? [y/N] "))?;
     let _ = std::io::stdout().flush();
     let mut answer = String::new();

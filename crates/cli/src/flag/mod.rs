@@ -9,7 +9,7 @@ mod value;
 
 pub(crate) use help::{Info, describe, usages};
 pub(crate) use parse::{Arguments, FlagError, parse};
-pub(crate) use value::{Changed, Element, InvalidValue, List, Mapping, Value};
+pub(crate) use value::{Changed, Element, InvalidValue, List, Mapping, Strings, Value};
 
 /// The options of one command: a struct whose fields are bound to flags.
 pub(crate) trait Options: Default + 'static {

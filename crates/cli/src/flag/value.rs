@@ -108,6 +108,22 @@ impl Value for Vec<String> {
     }
 }
 
+/// A flag that may be repeated, each occurrence a list with commas.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Strings(pub(crate) Vec<String>);
+
+impl Value for Strings {
+    fn set(&mut self, text: &str) -> Result<(), InvalidValue> {
+        if !text.is_empty() {
+            self.0.extend(text.split(',').map(str::to_owned));
+        }
+        Ok(())
+    }
+    fn kind(&self) -> &'static str {
+        "strings"
+    }
+}
+
 /// A value that remembers whether it was given at all; the default is shown as that of the inner value.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Changed<T> {

@@ -21,6 +21,7 @@ mod logs;
 mod mounts;
 mod namespaces;
 mod network;
+mod networks;
 mod ps;
 mod pull;
 mod registries;

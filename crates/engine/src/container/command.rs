@@ -1,6 +1,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use api::network::EndpointSettings;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -29,6 +30,17 @@ pub(crate) enum Command {
     },
     /// A client that will attach; before a start it is waited for, so that it sees all output.
     Attach(AttachSlot),
+    /// Another network to be connected to, at once where it runs.
+    Connect {
+        network: String,
+        settings: Box<EndpointSettings>,
+        reply: Reply<()>,
+    },
+    /// A network to be left, at once where it runs.
+    Disconnect {
+        network: String,
+        reply: Reply<()>,
+    },
     /// What a health check found.
     Health(Probe),
 }

@@ -15,6 +15,7 @@
 //! readers take without waiting for it.
 
 mod command;
+mod networks;
 mod published;
 mod stop;
 mod supervision;

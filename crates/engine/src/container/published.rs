@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::network::EndpointSettings;
+use network::EndpointInfo;
 use shim::client::Client;
 
 use crate::health::Health;
@@ -12,8 +15,10 @@ pub(crate) struct Published {
     pub name: String,
     /// What it is doing.
     pub state: State,
-    /// Its network endpoints while it runs.
-    pub endpoint: Option<Arc<network::EndpointInfo>>,
+    /// The networks it is to be connected to, by name, with what was asked for.
+    pub networks: Arc<BTreeMap<String, EndpointSettings>>,
+    /// Its network endpoints while it runs, the first interface first.
+    pub endpoints: Arc<Vec<EndpointInfo>>,
     /// What its health checks found; `None` where it has none.
     pub health: Option<Arc<Health>>,
     /// Whether it is removed; the last state published says so.
@@ -35,5 +40,5 @@ pub(crate) struct Run {
     pub(crate) events: shim::client::Events,
     pub(crate) pid: i32,
     pub(crate) started_at: i64,
-    pub(crate) endpoint: Option<Arc<network::EndpointInfo>>,
+    pub(crate) endpoints: Vec<EndpointInfo>,
 }

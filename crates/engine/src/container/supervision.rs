@@ -1,26 +1,28 @@
 //! Starting a supervisor, and finding one again after the engine was restarted.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use network::{EndpointInfo, EndpointRequest, Sandbox};
+use api::network::EndpointSettings;
+use network::EndpointInfo;
 use shim::client::{Client, Events, PendingReply, RequestError};
 use shim::{Config, Durability, ExitRecord, Reply, RequestBody, StdinMode, User};
 use tokio::task::spawn_blocking;
 
 use super::command::AttachSlot;
-use super::published::Run;
+use super::published::{Published, Run};
 use crate::config::ContainerFiles;
 use crate::create::security;
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
-use crate::{files, logging};
+use crate::{files, logging, networking};
 
 /// How long a client that said it will attach may take to hand its connection over.
 const ATTACH_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -29,24 +31,21 @@ const ATTACH_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 pub(crate) async fn start(
     shared: &Arc<Shared>,
     settings: &Arc<Settings>,
-    name: &str,
+    container: &Published,
     slots: Vec<AttachSlot>,
 ) -> Result<Run, Error> {
-    let files = ContainerFiles::new(&shared.config, &settings.id);
     let prepared = {
-        let (shared, settings, name, files) =
-            (shared.clone(), settings.clone(), name.to_owned(), files.clone());
+        let (shared, settings) = (shared.clone(), settings.clone());
+        let (name, networks) = (container.name.clone(), Arc::clone(&container.networks));
         let joined = shared.joined_namespaces(&settings)?;
-        spawn_blocking(move || prepare(&shared, &settings, &name, &files, joined))
+        spawn_blocking(move || prepare(&shared, &settings, &name, &networks, joined))
     };
     let prepared = prepared.await.expect("preparing a start does not panic")?;
-    let endpoint = prepared.endpoint.clone();
+    let endpoints = prepared.endpoints.clone();
     match launch(shared, settings, prepared, slots).await {
         Ok(run) => Ok(run),
         Err(error) => {
-            if let Some(endpoint) = &endpoint {
-                shared.networks.release(endpoint);
-            }
+            endpoints.iter().for_each(|endpoint| shared.networks.release(endpoint));
             remove_run_dir(&shared.config.shim_dir(&settings.id));
             Err(error)
         }
@@ -57,7 +56,7 @@ pub(crate) async fn start(
 struct Prepared {
     config: Config,
     sandbox: Option<std::os::fd::OwnedFd>,
-    endpoint: Option<Arc<EndpointInfo>>,
+    endpoints: Vec<EndpointInfo>,
 }
 
 /// The blocking part: network, files, configuration.
@@ -65,30 +64,30 @@ fn prepare(
     shared: &Shared,
     settings: &Settings,
     name: &str,
-    files: &ContainerFiles,
+    networks: &BTreeMap<String, EndpointSettings>,
     at_start: spec::Joined,
 ) -> Result<Prepared, Error> {
+    let files = &shared.files(&settings.id);
     let at_start = AtStart { joined: at_start, volumes: shared.volumes.prepare(settings)? };
     let settings = &named(settings, &at_start.joined);
     crate::mounts::make_missing_sources(&settings.mounts)?;
-    let sandbox = connect(shared, settings, name)?;
-    let endpoint = sandbox.as_ref().map(|sandbox| Arc::new(sandbox.endpoint.clone()));
+    let sandbox = networking::join(&shared.networks, settings, name, networks)?;
+    let (sandbox, endpoints) = sandbox.map(|joined| (joined.netns, joined.endpoints)).unzip();
+    let endpoints = endpoints.unwrap_or_default();
     let build = || -> Result<Config, Error> {
         if at_start.joined.names.is_none() {
-            files::write(files, settings, endpoint.as_deref())?;
+            files::write(files, settings, &endpoints)?;
         }
-        files::write_endpoint(files, endpoint.as_deref())?;
+        files::write_endpoints(files, &endpoints)?;
         let run_dir = shared.config.shim_dir(&settings.id);
         make_run_dir(&run_dir)?;
         forget(&files.exit_record())?;
         config(shared, settings, name, files, run_dir, &at_start)
     };
     match build() {
-        Ok(config) => Ok(Prepared { config, sandbox: sandbox.map(|sandbox| sandbox.netns), endpoint }),
+        Ok(config) => Ok(Prepared { config, sandbox, endpoints }),
         Err(error) => {
-            if let Some(endpoint) = &endpoint {
-                shared.networks.release(endpoint);
-            }
+            endpoints.iter().for_each(|endpoint| shared.networks.release(endpoint));
             remove_run_dir(&shared.config.shim_dir(&settings.id));
             Err(error)
         }
@@ -102,23 +101,6 @@ fn named<'a>(settings: &'a Settings, joined: &spec::Joined) -> Cow<'a, Settings>
     settings.config.hostname.clone_from(&names.hostname);
     settings.config.domainname.clone_from(&names.domainname);
     Cow::Owned(settings)
-}
-
-/// A new network namespace on the container's network; none for those that use another one.
-fn connect(shared: &Shared, settings: &Settings, name: &str) -> Result<Option<Sandbox>, Error> {
-    let mode = settings.host_config.network_mode.as_str();
-    if mode == "host" || mode.starts_with("container:") {
-        return Ok(None);
-    }
-    let asked = settings.networks.get(mode).cloned().unwrap_or_default();
-    let request = EndpointRequest {
-        container_id: settings.id.clone(),
-        container_name: name.to_owned(),
-        network: mode.to_owned(),
-        ports: crate::ports::bindings(&settings.config, &settings.host_config)?,
-        ..crate::ports::addresses(&asked, &settings.config)?
-    };
-    Ok(Some(shared.networks.connect(request)?))
 }
 
 fn config(
@@ -193,7 +175,7 @@ async fn launch(
         RequestError::Failed(failure) => Error::Start { failure },
         other => lost(chain(&other)),
     })?;
-    Ok(Run { client: Arc::new(client), events, pid, started_at, endpoint: prepared.endpoint })
+    Ok(Run { client: Arc::new(client), events, pid, started_at, endpoints: prepared.endpoints })
 }
 
 /// The first refusal counts: what follows a failed creation fails for that reason.

@@ -1,9 +1,11 @@
 //! The task that owns a container.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::StringMap;
+use api::network::EndpointSettings;
 use shim::client::{RequestError, Supervisor};
 use shim::{Event, ExitRecord, ExitStatus, RequestBody, Target};
 use tokio::sync::{mpsc, watch};
@@ -38,13 +40,13 @@ enum Flow {
 /// The owner of one container.
 #[derive(Debug)]
 pub(crate) struct Task {
-    shared: Arc<Shared>,
-    settings: Arc<Settings>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Arc<Settings>,
     policy: RestartPolicy,
     commands: mpsc::Receiver<Command>,
     publisher: watch::Sender<Arc<Published>>,
-    current: Published,
-    run: Option<Run>,
+    pub(super) current: Published,
+    pub(super) run: Option<Run>,
     /// The supervisor of the run before, which may still be unmounting.
     before: Option<Supervisor>,
     checker: Option<health::Checker>,
@@ -97,9 +99,9 @@ impl Task {
         self.save();
     }
 
-    /// The network endpoint of the present run.
-    pub(crate) fn endpoint(&self) -> Option<Arc<network::EndpointInfo>> {
-        self.current.endpoint.clone()
+    /// The network endpoints of the present run.
+    pub(crate) fn endpoints(&self) -> &[network::EndpointInfo] {
+        &self.current.endpoints
     }
 
     /// Starts what the restart policy wants to run now that the engine has started.
@@ -146,6 +148,10 @@ impl Task {
             }
             Command::Attach(slot) => self.attach(slot),
             Command::Health(probe) => self.on_health(probe),
+            Command::Connect { network, settings, reply } => {
+                answer(reply, self.connect(&network, *settings).await);
+            }
+            Command::Disconnect { network, reply } => answer(reply, self.disconnect(&network).await),
         }
         if self.current.removed { Flow::End } else { Flow::On }
     }
@@ -175,13 +181,14 @@ impl Task {
             let _ = before.ended().await;
         }
         let slots = std::mem::take(&mut self.slots);
-        match supervision::start(&self.shared, &self.settings, &self.current.name, slots).await {
+        match supervision::start(&self.shared, &self.settings, &self.current, slots).await {
             Ok(run) => {
                 self.current.state.status = Status::Running;
                 self.current.state.error.clear();
                 self.current.state.exit_code = 0;
                 self.current.state.oom_killed = false;
                 self.began(run);
+                self.network_events("connect", &self.current.endpoints);
                 self.event("start", []);
                 Ok(())
             }
@@ -197,7 +204,7 @@ impl Task {
         self.current.state.started_at = Some(run.started_at);
         self.current.state.finished_at =
             self.current.state.finished_at.filter(|_| self.current.state.exits > 0);
-        self.current.endpoint = run.endpoint.clone();
+        self.current.endpoints = Arc::new(run.endpoints.clone());
         self.current.live = Some(Live { client: Arc::clone(&run.client), pid: run.pid });
         self.checker = health::Checker::start(&self.shared, &self.settings);
         self.current.health = self.checker.as_ref().map(|_| Arc::new(Health::starting()));
@@ -361,6 +368,7 @@ impl Task {
     }
 
     async fn exited(&mut self, record: Option<ExitRecord>) {
+        let left = Arc::clone(&self.current.endpoints);
         let ran = self.record_end(record.as_ref());
         let restarts = self.policy.restarts_after(self.ended());
         let state = &mut self.current.state;
@@ -374,6 +382,7 @@ impl Task {
         }
         self.save();
         self.event("die", attributes);
+        self.network_events("disconnect", &left);
         self.finish_run().await;
     }
 
@@ -383,7 +392,7 @@ impl Task {
         self.before = run.as_ref().map(|run| run.client.supervisor());
         drop(self.checker.take());
         self.stopping = None;
-        if let Some(endpoint) = run.as_ref().and_then(|run| run.endpoint.as_ref()) {
+        for endpoint in std::mem::take(&mut self.current.endpoints).iter() {
             self.shared.networks.release(endpoint);
         }
         supervision::remove_run_dir(&self.shared.config.shim_dir(&self.settings.id));
@@ -398,7 +407,6 @@ impl Task {
         state.pid = 0;
         state.exits += 1;
         self.current.live = None;
-        self.current.endpoint = None;
         let ran = finished_at.saturating_sub(started_at.unwrap_or(finished_at));
         Duration::from_nanos(u64::try_from(ran).unwrap_or_default())
     }
@@ -511,8 +519,7 @@ impl Task {
 
     /// The engine has reserved the new name and frees the old one.
     fn rename(&mut self, name: String) -> Result<(), Error> {
-        let record = ContainerRecord { name: name.clone(), settings: Settings::clone(&self.settings) };
-        self.shared.store.put(&self.settings.id, &record)?;
+        self.write_record(&name, &self.current.networks)?;
         let old = std::mem::replace(&mut self.current.name, name);
         self.publish();
         self.event("rename", [("oldName", format!("/{old}"))]);
@@ -585,7 +592,18 @@ impl Task {
         self.publish();
     }
 
-    fn publish(&self) {
+    /// Writes the container's record, with a name and networks that may be new.
+    pub(super) fn write_record(
+        &self,
+        name: &str,
+        networks: &BTreeMap<String, EndpointSettings>,
+    ) -> Result<(), Error> {
+        let settings = Settings { networks: networks.clone(), ..Settings::clone(&self.settings) };
+        let record = ContainerRecord { name: name.to_owned(), settings };
+        Ok(self.shared.store.put(&self.settings.id, &record)?)
+    }
+
+    pub(super) fn publish(&self) {
         self.publisher.send_replace(Arc::new(self.current.clone()));
     }
 

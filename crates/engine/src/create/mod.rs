@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::mounts::MountSettings;
 use crate::settings::Settings;
 use crate::volumes::Volumes;
-use crate::{logging, mounts, time};
+use crate::{logging, mounts, networking, time};
 
 pub(crate) use check::restart_policy;
 pub(crate) use security::{Security, security};
@@ -115,20 +115,16 @@ fn networks(
     if mode.starts_with("container:") {
         return Ok(BTreeMap::new());
     }
-    let mut networks: BTreeMap<String, EndpointSettings> = asked
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, settings)| (if name == "default" { "bridge".to_owned() } else { name }, settings))
-        .collect();
+    let named = |(name, settings)| {
+        let name = if name == "default" { "bridge".to_owned() } else { name };
+        networking::check(&name, settings).map(|settings| (name, settings))
+    };
+    let mut networks: BTreeMap<String, EndpointSettings> =
+        asked.unwrap_or_default().into_iter().map(named).collect::<Result<_, _>>()?;
     networks.entry(mode.to_owned()).or_default();
     if matches!(mode, "host" | "none") && networks.len() > 1 {
         let message = format!("container cannot be connected to network mode {mode} and to another network");
         return Err(Error::invalid(message));
-    }
-    if let Some(other) = networks.keys().find(|name| *name != mode) {
-        return Err(Error::unsupported(format!(
-            "joining a further network ({other}) when a container is created"
-        )));
     }
     Ok(networks)
 }

@@ -266,7 +266,8 @@ fn prune_removes_idle_networks_that_are_selected() {
             engine.networks.create(NetworkRequest::new(name)).unwrap();
         }
         let _sandbox = container(&engine, "busy", "one");
-        assert_eq!(engine.networks.prune(|record| record.name != "kept"), ["idle"]);
+        let pruned = engine.networks.prune(|record| record.name != "kept");
+        assert_eq!(pruned.iter().map(|record| record.name.as_str()).collect::<Vec<_>>(), ["idle"]);
         let names: Vec<_> = engine.networks.list().into_iter().map(|record| record.name).collect();
         assert_eq!(names, ["bridge", "busy", "host", "kept", "none"]);
     });

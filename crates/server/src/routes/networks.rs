@@ -1,12 +1,14 @@
 //! Networks.
 
-use api::network::{EndpointResource, Ipam, IpamConfig, ListOptions, NetworkInspect};
+use api::network::{
+    CreateRequest, EndpointResource, Ipam, IpamConfig, ListOptions, NetworkInspect, PruneResponse,
+};
 use http::StatusCode;
 use network::{EndpointInfo, NetworkRecord};
 
 use super::Api;
 use crate::error::Error;
-use crate::http::{Call, Response, json};
+use crate::http::{Call, Response, empty, json};
 
 const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
 
@@ -31,6 +33,32 @@ impl Api {
         });
         let list: Vec<_> = networks.into_iter().map(|network| shape(network, Vec::new())).collect();
         Ok(json(StatusCode::OK, &list))
+    }
+
+    pub(super) async fn create_network(&self, mut call: Call) -> Result<Response, Error> {
+        let request = call.json_or_default::<CreateRequest>().await?;
+        Ok(json(StatusCode::CREATED, &self.engine.create_network(request).await?))
+    }
+
+    pub(super) async fn remove_network(&self, id: String) -> Result<Response, Error> {
+        self.engine.remove_network(id).await?;
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    pub(super) async fn prune_networks(&self, call: &Call) -> Result<Response, Error> {
+        let deleted = self.engine.prune_networks(call.query().filters()?).await?;
+        let networks_deleted = (!deleted.is_empty()).then_some(deleted);
+        Ok(json(StatusCode::OK, &PruneResponse { networks_deleted }))
+    }
+
+    pub(super) async fn connect_network(&self, id: String, mut call: Call) -> Result<Response, Error> {
+        self.engine.connect_network(id, call.json_or_default().await?).await?;
+        Ok(empty(StatusCode::OK))
+    }
+
+    pub(super) async fn disconnect_network(&self, id: String, mut call: Call) -> Result<Response, Error> {
+        self.engine.disconnect_network(id, call.json_or_default().await?).await?;
+        Ok(empty(StatusCode::OK))
     }
 
     pub(super) fn inspect_network(&self, id: &str) -> Result<Response, Error> {

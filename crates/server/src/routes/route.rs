@@ -40,7 +40,12 @@ pub(super) enum Route {
     LoadImages,
     PullImage,
     ListNetworks,
+    CreateNetwork,
     InspectNetwork(String),
+    RemoveNetwork(String),
+    PruneNetworks,
+    ConnectNetwork(String),
+    DisconnectNetwork(String),
     ListVolumes,
     InspectVolume(String),
 }
@@ -105,6 +110,10 @@ fn post(path: &[&str]) -> Option<Route> {
         ["exec", id, "resize"] => Route::ResizeExec((*id).to_owned()),
         ["images", "load"] => Route::LoadImages,
         ["images", "create"] => Route::PullImage,
+        ["networks", "create"] => Route::CreateNetwork,
+        ["networks", "prune"] => Route::PruneNetworks,
+        ["networks", id, "connect"] => Route::ConnectNetwork((*id).to_owned()),
+        ["networks", id, "disconnect"] => Route::DisconnectNetwork((*id).to_owned()),
         ["images", name @ .., "tag"] if !name.is_empty() => Route::TagImage(name.join("/")),
         _ => return None,
     })
@@ -113,6 +122,7 @@ fn post(path: &[&str]) -> Option<Route> {
 fn delete(path: &[&str]) -> Option<Route> {
     match path {
         ["containers", id] => Some(Route::Remove((*id).to_owned())),
+        ["networks", id] => Some(Route::RemoveNetwork((*id).to_owned())),
         ["images", name @ ..] if !name.is_empty() => Some(Route::RemoveImage(name.join("/"))),
         _ => None,
     }
@@ -136,7 +146,6 @@ fn unsupported(path: &[&str]) -> Option<&'static str> {
         ["images", "get"] | ["images", .., "get"] => "saving images",
         ["images", .., "push"] => "pushing images",
         ["distribution", ..] => "reading image information from a registry",
-        ["networks", ..] => "making, removing or connecting networks",
         ["volumes", ..] => "making or removing volumes",
         ["system", "df"] => "disk usage",
         ["plugins", ..] => "plugins",

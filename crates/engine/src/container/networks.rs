@@ -1,0 +1,136 @@
+//! Networks of a container that come and go while it exists.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::StringMap;
+use api::network::EndpointSettings;
+use network::EndpointInfo;
+use tokio::task::spawn_blocking;
+
+use super::task::Task;
+use crate::error::Error;
+use crate::events::Kind;
+use crate::files;
+use crate::networking::{self, Asked, Running};
+use crate::state::Status;
+
+const HOST_NETWORK: &str = "container cannot be disconnected from host network or connected to host network";
+
+impl Task {
+    /// Connects the container to a network; one that does not run is connected at its next start.
+    pub(super) async fn connect(&mut self, network: &str, asked: EndpointSettings) -> Result<(), Error> {
+        let record = self.shared.networks.inspect(network)?;
+        self.check_connectable(&record.name)?;
+        let mut networks = BTreeMap::clone(&self.current.networks);
+        networks.insert(record.name.clone(), networking::check(&record.name, asked)?);
+        if self.run.is_none() {
+            return self.keep_networks(networks);
+        }
+        let network = record.name;
+        let (endpoints, asked) = (self.current.endpoints.to_vec(), networks.clone());
+        let joined = self.change(move |running| running.connect(&network, endpoints, &asked)).await?;
+        let added = joined.last().cloned();
+        self.keep_endpoints(joined)?;
+        self.keep_networks(networks)?;
+        self.network_events("connect", added.as_slice());
+        Ok(())
+    }
+
+    /// Takes the container out of a network, at once where it runs.
+    pub(super) async fn disconnect(&mut self, network: &str) -> Result<(), Error> {
+        // The network of a container that does not run may be gone.
+        let name = match self.shared.networks.inspect(network) {
+            Err(_) if self.run.is_none() && self.current.networks.contains_key(network) => network.to_owned(),
+            found => found?.name,
+        };
+        self.check_not_removed()?;
+        if name == "host" && self.settings.host_config.network_mode == "host" {
+            return Err(Error::invalid(HOST_NETWORK));
+        }
+        let mut networks = BTreeMap::clone(&self.current.networks);
+        if networks.remove(&name).is_none() {
+            return Err(Error::NotConnected { id: self.settings.id.clone(), network: name });
+        }
+        let endpoint = self.current.endpoints.iter().find(|endpoint| endpoint.network_name == name).cloned();
+        if let Some(endpoint) = endpoint {
+            let (endpoints, asked) = (self.current.endpoints.to_vec(), networks.clone());
+            let leaving = endpoint.clone();
+            let left = self.change(move |running| running.disconnect(&leaving, endpoints, &asked)).await?;
+            self.keep_endpoints(left)?;
+            self.network_events("disconnect", &[endpoint]);
+        }
+        self.keep_networks(networks)
+    }
+
+    /// Tells that the container joined or left networks.
+    pub(super) fn network_events(&self, action: &str, endpoints: &[EndpointInfo]) {
+        for endpoint in endpoints {
+            let driver = if endpoint.host_interface.is_some() { "bridge" } else { "null" };
+            let attributes = StringMap::from([
+                ("container".to_owned(), self.settings.id.clone()),
+                ("name".to_owned(), endpoint.network_name.clone()),
+                ("type".to_owned(), driver.to_owned()),
+            ]);
+            self.shared.events.publish(Kind::Network, action, &endpoint.network_id, attributes);
+        }
+    }
+
+    /// Changes the networks of the present run.
+    async fn change(
+        &self,
+        change: impl FnOnce(&Running<'_>) -> Result<Vec<EndpointInfo>, Error> + Send + 'static,
+    ) -> Result<Vec<EndpointInfo>, Error> {
+        let (shared, settings) = (Arc::clone(&self.shared), Arc::clone(&self.settings));
+        let (name, pid) = (self.current.name.clone(), self.current.state.pid);
+        let changed = spawn_blocking(move || {
+            change(&Running { networks: &shared.networks, settings: &settings, name: &name, pid })
+        });
+        changed.await.expect("changing networks does not panic")
+    }
+
+    fn check_connectable(&self, network: &str) -> Result<(), Error> {
+        self.check_not_removed()?;
+        let mode = self.settings.host_config.network_mode.as_str();
+        if mode == "host" || mode.starts_with("container:") {
+            return Err(Error::invalid(
+                "container sharing network namespace with another container or host cannot be connected to any other \
+                 network",
+            ));
+        }
+        if network == "host" {
+            return Err(Error::invalid(HOST_NETWORK));
+        }
+        if network == "none" || self.current.networks.contains_key("none") {
+            return Err(Error::invalid(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_not_removed(&self) -> Result<(), Error> {
+        match self.current.state.status {
+            Status::Removing | Status::Dead => Err(Error::conflict(format!(
+                "container {} is marked for removal and cannot be connected or disconnected to the network",
+                self.settings.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_networks(&mut self, networks: Asked) -> Result<(), Error> {
+        self.write_record(&self.current.name, &networks)?;
+        self.current.networks = Arc::new(networks);
+        self.publish();
+        Ok(())
+    }
+
+    fn keep_endpoints(&mut self, endpoints: Vec<EndpointInfo>) -> Result<(), Error> {
+        let files = self.shared.files(&self.settings.id);
+        self.current.endpoints = Arc::new(endpoints);
+        self.publish();
+        files::write_endpoints(&files, &self.current.endpoints)?;
+        files::write_hosts(&files, &self.settings, &self.current.endpoints)
+    }
+}
