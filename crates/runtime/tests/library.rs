@@ -19,12 +19,13 @@ use sys::process::{Ended, wait};
 
 type Test = (&'static str, fn());
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("overlay_root_is_written_to_its_upper_layer", overlay_root_is_written_to_its_upper_layer),
     ("overlay_is_not_mounted_on_the_host", overlay_is_not_mounted_on_the_host),
     ("user_by_name_has_its_groups_and_home", user_by_name_has_its_groups_and_home),
     ("unknown_user_is_worded_as_docker_words_it", unknown_user_is_worded_as_docker_words_it),
     ("dropped_gate_ends_the_process", dropped_gate_ends_the_process),
+    ("maker_is_not_dumpable", maker_is_not_dumpable),
     ("descriptors_of_the_maker_are_not_leaked", descriptors_of_the_maker_are_not_leaked),
     ("default_filter_is_loaded", default_filter_is_loaded),
     ("terminal_is_the_console_and_has_its_size", terminal_is_the_console_and_has_its_size),
@@ -180,6 +181,16 @@ fn dropped_gate_ends_the_process() {
     let created = maker.create(maker.stdio()).expect("created");
     drop(created.gate);
     assert_eq!(wait(&created.pidfd).expect("its end"), Ended::Exited(1));
+}
+
+fn maker_is_not_dumpable() {
+    use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::Dumpable).expect("as a program begins");
+    let maker = Maker::script("true");
+    let created = maker.create(maker.stdio()).expect("created");
+    assert_eq!(dumpable_behavior().expect("its own state"), DumpableBehavior::NotDumpable);
+    created.gate.expect("a gate").start().expect("started");
+    assert_eq!(wait(&created.pidfd).expect("its end"), Ended::Exited(0));
 }
 
 fn descriptors_of_the_maker_are_not_leaked() {

@@ -290,6 +290,52 @@ async fn log_and_exit_code_are_kept_without_an_engine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hooks_after_start_and_stop_run_with_the_container_s_state() {
+    let mut container = Container::new("read line; exit 4").stdin(StdinMode::Open);
+    let path = container.directory.path().join("hooks");
+    let hook = |name: &str| {
+        let script = format!("echo {name} $(cat) >> {}", path.display());
+        serde_json::json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
+    let hooks = serde_json::json!({"poststart": hook("poststart"), "poststop": hook("poststop")});
+    container.config.spec.set_hooks(serde_json::from_value(hooks).unwrap());
+    let mut running = container.created().await;
+    assert!(!path.exists(), "nothing was started yet");
+    let pid = running.start().await;
+    let read = || fs::read_to_string(&path).unwrap();
+    let (id, text) = (running.container.config.id.clone(), read());
+    let [line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(line.starts_with("poststart ") && line.contains(r#""status":"running""#), "{line}");
+    assert!(line.contains(&format!(r#""pid":{pid}"#)) && line.contains(&id), "{line}");
+    let socket = running.attach(Framing::Raw, b"").await;
+    (&socket).write_all(b"end\n").unwrap();
+    assert_eq!(running.exit().await.status, ExitStatus::Code(4));
+    let text = read();
+    let [_, line] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(line.starts_with("poststop ") && line.contains(r#""status":"stopped""#), "{line}");
+    assert!(line.contains(&id) && !line.contains("\"pid\""), "{line}");
+    running.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_hooks_after_start_and_stop_are_complaints_only() {
+    let mut container = Container::new("exit 4");
+    let hook =
+        |code: u8| serde_json::json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("exit {code}")]}]);
+    let hooks = serde_json::json!({"poststart": hook(21), "poststop": hook(22)});
+    container.config.spec.set_hooks(serde_json::from_value(hooks).unwrap());
+    let mut running = container.started().await;
+    assert_eq!(running.exit().await.status, ExitStatus::Code(4));
+    let complaints = running.container.complaints();
+    for expected in ["poststart", "21", "poststop", "22"] {
+        assert!(complaints.contains(expected), "{expected} in {complaints}");
+    }
+    // What it was to say has been looked at.
+    fs::write(running.container.config.run_dir.join("shim.log"), "").unwrap();
+    running.gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn signals_to_the_supervisor_do_not_end_it() {
     let running = Container::new("sleep 1000").started().await;
     let pid = rustix::process::Pid::from_raw(running.client().supervisor_pid()).unwrap();

@@ -20,6 +20,7 @@ use super::stdio;
 use crate::cgroup::{Cgroup, CgroupError};
 use crate::container::{CreateOptions, Created, GateKind, Keyring, SeccompSource, Stdio};
 use crate::exec::{ExecOptions, Lifetime, Privilege};
+use crate::hooks::{self, HookState, Kind};
 use crate::{Error, container, exec};
 
 /// The name of the file with the supervisor's process ID in the run directory.
@@ -108,8 +109,10 @@ impl Supervisor {
         }
         container.started_at = Some(started_at);
         container.status = Status::Running;
+        let config = container.config();
         self.rearm(INIT);
         let pid = self.processes.get(&INIT).map_or(0, |process| process.pid);
+        run_poststart(&config, pid);
         Ok(Reply::Started { pid, started_at })
     }
 
@@ -291,6 +294,18 @@ impl Supervisor {
 }
 
 /// Makes the container of a configuration. Nothing is left where that fails.
+/// The container's program runs already: a hook that fails is a complaint.
+fn run_poststart(config: &shim::Config, pid: i32) {
+    let hooks = hooks::of(&config.spec, Kind::Poststart);
+    if hooks.is_empty() {
+        return;
+    }
+    let state = HookState::new(&config.id, &config.spec, &config.run_dir).with("running", Some(pid));
+    for failure in hooks::run_each(Kind::Poststart, hooks, &state) {
+        super::complain(format_args!("{failure}"));
+    }
+}
+
 fn make(config: &Config, netns: Option<OwnedFd>) -> Result<(Container, Process), Failure> {
     let spec = &config.spec;
     let process = spec.process().as_ref().ok_or_else(|| invalid("process is missing"))?;
