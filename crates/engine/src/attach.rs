@@ -28,6 +28,7 @@ use crate::{detach_keys, logs};
 #[derive(Debug)]
 pub struct AttachTicket {
     tty: bool,
+    framing: Framing,
     history: Option<shim::Log>,
     streams: (bool, bool),
     socket: Option<oneshot::Sender<OwnedFd>>,
@@ -49,6 +50,29 @@ impl Engine {
     ///
     /// The container does not exist, or its state does not allow it.
     pub async fn attach(&self, reference: &str, options: &AttachOptions) -> Result<AttachTicket, Error> {
+        self.announce(reference, options, Framing::Multiplexed).await
+    }
+
+    /// The same for a client that gets the output as it is, also without a terminal: one with a websocket, whose messages
+    /// are frames enough.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::attach`].
+    pub async fn attach_unframed(
+        &self,
+        reference: &str,
+        options: &AttachOptions,
+    ) -> Result<AttachTicket, Error> {
+        self.announce(reference, options, Framing::Raw).await
+    }
+
+    async fn announce(
+        &self,
+        reference: &str,
+        options: &AttachOptions,
+        without_terminal: Framing,
+    ) -> Result<AttachTicket, Error> {
         let container = self.find(reference)?;
         let id = || container.id().to_owned();
         match container.published().state.status {
@@ -62,6 +86,7 @@ impl Engine {
             _ => {}
         }
         let tty = container.settings.config.tty;
+        let framing = if tty { Framing::Raw } else { without_terminal };
         let keys = detach_keys::parse(options.detach_keys.as_deref().unwrap_or_default())?;
         let history = if options.logs { Some(logs::log_of(&self.shared, &container)?) } else { None };
         let socket = if options.stream {
@@ -71,7 +96,7 @@ impl Engine {
                 stdin: options.stdin && container.settings.config.open_stdin,
                 stdout: options.stdout,
                 stderr: options.stderr,
-                framing: if tty { Framing::Raw } else { Framing::Multiplexed },
+                framing,
                 detach_keys: keys,
             };
             container.tell(Command::Attach(AttachSlot { attach, socket })).await;
@@ -79,7 +104,7 @@ impl Engine {
         } else {
             None
         };
-        Ok(AttachTicket { tty, history, streams: (options.stdout, options.stderr), socket })
+        Ok(AttachTicket { tty, framing, history, streams: (options.stdout, options.stderr), socket })
     }
 
     /// Checks that an exec can be started, before its client's connection becomes a raw stream.
@@ -104,10 +129,10 @@ impl AttachTicket {
 
     /// Hands the client's connection over: a stream socket on which nothing is pending in this process.
     pub async fn connect(self, socket: OwnedFd) {
-        let Self { tty, history, streams: (stdout, stderr), socket: slot } = self;
+        let Self { framing, history, streams: (stdout, stderr), socket: slot, .. } = self;
         let socket = match history {
             None => socket,
-            Some(log) => match write_history(log, socket, tty, stdout, stderr).await {
+            Some(log) => match write_history(log, socket, framing, stdout, stderr).await {
                 Some(socket) => socket,
                 None => return,
             },
@@ -155,12 +180,12 @@ fn tell_failure(socket: OwnedFd, error: &Error, tty: bool) {
 async fn write_history(
     log: shim::Log,
     socket: OwnedFd,
-    tty: bool,
+    framing: Framing,
     stdout: bool,
     stderr: bool,
 ) -> Option<OwnedFd> {
     let options = ReadOptions { stdout, stderr, ..ReadOptions::default() };
-    let rendering = Render { multiplexed: !tty, ..Render::default() };
+    let rendering = Render { multiplexed: framing == Framing::Multiplexed, ..Render::default() };
     let mut pieces = follow::stream(log, options, rendering, Follow::<std::future::Ready<()>>::No);
     let mut client = UnixStream::from(socket);
     client.set_nonblocking(false).ok()?;

@@ -9,6 +9,11 @@ use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The key of the specification's example.
+const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// What a server makes of [`WEBSOCKET_KEY`].
+pub const WEBSOCKET_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
 /// Makes requests to one engine, each on its own connection.
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -84,6 +89,15 @@ impl Http {
             body.len()
         );
         self.send(&[head.as_bytes(), body].concat())
+    }
+
+    /// Opens a websocket (RFC 6455), whose frames the test reads and writes itself.
+    pub fn websocket(&self, path: &str) -> Stream {
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: test\r\nOrigin: http://test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WEBSOCKET_KEY}\r\n\r\n"
+        );
+        self.send(head.as_bytes())
     }
 
     fn send(&self, bytes: &[u8]) -> Stream {

@@ -28,6 +28,7 @@ mod registries;
 mod restart;
 mod run;
 mod volumes;
+mod websocket;
 
 /// The binary under test.
 const CORTEN: &str = env!("CARGO_BIN_EXE_corten");

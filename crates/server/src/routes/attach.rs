@@ -17,7 +17,7 @@ impl Api {
 
     pub(super) async fn attach_websocket(&self, id: &str, call: Call) -> Result<Response, Error> {
         let options = AttachOptions::from_query(&call.query());
-        let ticket = self.engine.attach(id, &options).await?;
+        let ticket = self.engine.attach_unframed(id, &options).await?;
         attach_websocket(call, move |socket| ticket.connect(socket)).await
     }
 }
