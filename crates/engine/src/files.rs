@@ -29,9 +29,9 @@ pub(crate) fn write(
 ) -> Result<(), Error> {
     let config = &settings.config;
     let hostname = if config.hostname.is_empty() { host_name() } else { config.hostname.clone() };
-    write_file(&files.hostname(), &files::hostname(&hostname))?;
-    write_file(&files.hosts(), &hosts(settings, &hostname, endpoints)?)?;
-    write_file(&files.resolv_conf(), &resolv_conf(settings, endpoints)?)
+    write_file(&files.hostname(), 0o644, &files::hostname(&hostname))?;
+    write_file(&files.hosts(), 0o644, &hosts(settings, &hostname, endpoints)?)?;
+    write_file(&files.resolv_conf(), 0o644, &resolv_conf(settings, endpoints)?)
 }
 
 /// Writes the hosts file of a container whose networks changed.
@@ -40,7 +40,7 @@ pub(crate) fn write_hosts(
     settings: &Settings,
     endpoints: &[EndpointInfo],
 ) -> Result<(), Error> {
-    write_file(&files.hosts(), &hosts(settings, &settings.config.hostname, endpoints)?)
+    write_file(&files.hosts(), 0o644, &hosts(settings, &settings.config.hostname, endpoints)?)
 }
 
 /// Writes down the endpoints of a run, so that the next engine knows which addresses are taken.
@@ -54,7 +54,7 @@ pub(crate) fn write_endpoints(files: &ContainerFiles, endpoints: &[EndpointInfo]
         };
     }
     let text = serde_json::to_string(endpoints).expect("an endpoint has string keys only");
-    write_file(&files.endpoints(), &text)
+    write_file(&files.endpoints(), 0o600, &text)
 }
 
 /// The endpoints that a run was started with, as the engine wrote them down then.
@@ -119,14 +119,14 @@ fn resolv_conf(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<String
 }
 
 /// Written in place: a running container has the file itself mounted. The mode does not depend on the umask.
-fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+fn write_file(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
-    let open = || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
+    let open = || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
     let write = || {
         let mut file = open()?;
-        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())
     };
     write().map_err(Error::file("write", path))

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use store::Store;
@@ -62,7 +63,7 @@ impl Networks {
             source,
         })?;
         let path = &config.state_dir;
-        fs::create_dir_all(path).map_err(|source| Error::File {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| Error::File {
             action: "create",
             path: path.clone(),
             source,

@@ -1,3 +1,5 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +30,12 @@ pub struct Store {
     connection: Mutex<Connection>,
 }
 
+/// Makes the file before SQLite does, closed to others; what SQLite puts beside it has the same mode.
+fn make_private(path: &Path) {
+    // Where this fails SQLite fails too, and says why.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
 impl Store {
     /// Opens the store at `path`, and makes it where there is none. The folder must exist.
     ///
@@ -36,6 +44,7 @@ impl Store {
     /// [`Error::Open`], also when another process has it open.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
+        make_private(path);
         let connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(Duration::ZERO).map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;

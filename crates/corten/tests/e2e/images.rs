@@ -34,7 +34,7 @@ fn small(text: &str) -> Image {
 }
 
 /// busybox with further layers on it.
-fn on_busybox(config: Value, layers: Vec<Vec<u8>>) -> Image {
+pub(crate) fn on_busybox(config: Value, layers: Vec<Vec<u8>>) -> Image {
     let base = Layer::new()
         .directory("bin/", 0o755)
         .file("bin/busybox", 0o755, &fs::read("/bin/busybox").expect("busybox is installed"))

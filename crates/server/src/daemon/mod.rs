@@ -32,6 +32,8 @@ use crate::routes::Api;
 
 /// How long answers that are on their way may take once the daemon is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
+/// What memory is taken from before the engine: as systemd's unit for dockerd has it.
+const OOM_SCORE_ADJUST: &str = "-500";
 /// Stacks of threads: the deepest calls are those that parse JSON.
 const STACK: usize = 1024 * 1024;
 
@@ -80,6 +82,17 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Lets the kernel take ordinary processes before the engine when memory runs out.
+fn protect_from_the_killer() {
+    match std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJUST) {
+        // Inside a container of less privilege there is nothing to be done.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            tracing::warn!(%error, "cannot set oom_score_adj");
+        }
+        _ => {}
+    }
+}
+
 /// Runs the daemon until a signal ends it. Must be called before any thread is started.
 ///
 /// # Errors
@@ -91,6 +104,7 @@ pub fn run(arguments: Arguments) -> Result<(), Error> {
         return Ok(());
     }
     start_logging(&settings);
+    protect_from_the_killer();
     let folders = [&settings.engine.lib, &settings.engine.run];
     for path in folders {
         std::fs::create_dir_all(path).map_err(|source| Error::Folder { path: path.clone(), source })?;

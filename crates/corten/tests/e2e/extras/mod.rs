@@ -3,5 +3,7 @@
 mod autostart;
 mod faults;
 mod foreign;
+mod interrupted;
 mod layouts;
+mod precautions;
 mod privileged;
