@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use serde_json::json;
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
+use crate::images::on_busybox;
 
 with_each_client!(
     default_capabilities_are_docker_s_fourteen,
@@ -22,6 +24,8 @@ with_each_client!(
     host_processes_are_not_seen,
     unknown_capability_is_refused,
     unknown_security_option_is_refused,
+    default_sysctls_are_set,
+    labels_and_variables_of_an_image_are_only_data,
 );
 
 fn status(bed: &Bed, options: &[&str], field: &str) -> String {
@@ -158,4 +162,45 @@ fn unknown_capability_is_refused(bed: &Bed) {
 
 fn unknown_security_option_is_refused(bed: &Bed) {
     assert_ne!(bed.run(["run", "--rm", "--security-opt", "nonsense=1", "busybox", "true"]).status, 0);
+}
+
+fn default_sysctls_are_set(bed: &Bed) {
+    let read = "cd /proc/sys/net/ipv4; cat ping_group_range ip_unprivileged_port_start";
+    assert_eq!(bed.sh(&[], read), "0\t2147483647\n0");
+    // What is asked for counts more.
+    let asked = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=1000"];
+    assert_eq!(bed.sh(&asked, read), "0\t2147483647\n1000");
+    // The namespace is not ours with the host's network.
+    let host = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").expect("read a sysctl");
+    let read = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    assert_eq!(bed.sh(&["--network=host"], read), host.trim());
+}
+
+fn labels_and_variables_of_an_image_are_only_data(bed: &Bed) {
+    let config = json!({
+        "Env": ["PATH=/bin", "HOSTNAME", "HOME", "DOCKER_HOST", "LD_PRELOAD=/evil.so", "DOCKER_BUILDKIT=0"],
+        "Labels": {"privileged": "true", "com.docker.security-opt": "seccomp=unconfined", "Mounts": "/:/host"},
+    });
+    bed.engine.load_archive(&on_busybox(config, Vec::new()).docker_archive("data:1"));
+    bed.ok([
+        "create",
+        "--name",
+        "box",
+        "data:1",
+        "busybox",
+        "sh",
+        "-c",
+        "busybox env; busybox cat /proc/self/status",
+    ]);
+    assert_eq!(
+        bed.field("box", "{{.HostConfig.Privileged}} {{.HostConfig.SecurityOpt}} {{len .Mounts}}"),
+        "false [] 0"
+    );
+    let text = bed.ok(["start", "-a", "box"]);
+    for line in ["CapEff:\t00000000a80425fb", "Seccomp:\t2", "LD_PRELOAD=/evil.so"] {
+        assert!(text.lines().any(|found| found == line), "{line:?} in {text}");
+    }
+    // Names without a value: neither the engine's value nor that of the client goes in.
+    let bare: Vec<&str> = text.lines().filter(|line| line.starts_with("DOCKER_HOST")).collect();
+    assert!(bare.is_empty() || bare == ["DOCKER_HOST"], "{bare:?}");
 }

@@ -11,6 +11,7 @@ with_each_client!(
     filters_choose_events,
     events_are_told_as_they_happen,
     images_have_events,
+    lack_of_memory_is_an_event_a_state_and_a_code,
 );
 
 fn now() -> String {
@@ -77,4 +78,29 @@ fn images_have_events(bed: &Bed) {
     bed.ok(["tag", "busybox", "copy:1"]);
     bed.ok(["rmi", "copy:1"]);
     assert!(in_order(&past(bed, &since, &["-f", "type=image"]), &["image tag", "image untag"]));
+}
+
+fn lack_of_memory_is_an_event_a_state_and_a_code(bed: &Bed) {
+    let since = now();
+    let options = ["run", "--name", "box", "-m", "16m", "--memory-swap", "16m"];
+    bed.run(options.iter().chain(&["busybox", "tail", "/dev/zero"])).expect_code(137);
+    let complete = eventually(std::time::Duration::from_secs(5), || {
+        in_order(&past(bed, &since, &[]), &["container start", "container oom", "container die"])
+            .then_some(())
+    });
+    assert!(complete.is_some(), "{:?}", past(bed, &since, &[]));
+    let of_box = ["-f", "container=box", "-f", "event=oom"];
+    // The kernel can tell of the same lack more than once.
+    assert!(past(bed, &since, &of_box).iter().all(|event| event == "container oom"));
+    assert_eq!(
+        bed.field("box", "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}"),
+        "true 137 exited"
+    );
+    let code = ["--format", "{{.Actor.Attributes.exitCode}}", "-f", "event=die", "-f", "container=box"];
+    let until = now();
+    assert_eq!(bed.ok(["events", "--since", &since, "--until", &until].iter().chain(&code)), "137");
+    // A limit alone is none of this.
+    bed.ok(["create", "--name", "other", "-m", "16m", "busybox", "true"]);
+    bed.ok(["start", "-a", "other"]);
+    assert_eq!(bed.field("other", "{{.State.OOMKilled}} {{.State.ExitCode}}"), "false 0");
 }

@@ -1,8 +1,9 @@
 //! Which namespaces a container has for itself.
 
 use std::fs;
+use std::time::Duration;
 
-use testkit::{Bed, with_each_client};
+use testkit::{Bed, eventually, with_each_client};
 
 use crate::CORTEN;
 
@@ -15,6 +16,7 @@ with_each_client!(
     ipc_none_has_no_shared_memory,
     container_with_a_stopped_partner_is_refused,
     first_process_is_number_1,
+    container_among_the_host_s_processes_ends_as_a_whole,
     sysctls_are_set_in_the_container_only,
     sysctl_outside_a_namespace_is_refused,
 );
@@ -123,4 +125,42 @@ fn sysctl_outside_a_namespace_is_refused(bed: &Bed) {
     let output = bed.run(["run", "--rm", "--sysctl", "vm.swappiness=1", "busybox", "true"]).expect_code(125);
     output.expect_stderr("vm.swappiness");
     assert_eq!(fs::read_to_string("/proc/sys/vm/swappiness").expect("read a sysctl"), before);
+}
+
+fn container_among_the_host_s_processes_ends_as_a_whole(bed: &Bed) {
+    // The kernel kills nobody when the first process ends here; the one that is left even holds the output open.
+    let script = "sleep 3599 & seq 1 20000; echo last";
+    let output = bed.run(["run", "--name", "box", "--pid=host", "busybox", "sh", "-c", script]).expect_ok();
+    let expected: String =
+        (1..=20_000).map(|line| format!("{line}\n")).chain(["last\n".to_owned()]).collect();
+    assert!(output.text() == expected, "{} lines", output.text().lines().count());
+    assert!(bed.run(["logs", "box"]).expect_ok().text() == expected, "the log");
+    bed.ok(["rm", "box"]);
+    bed.ok([
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--pid=host",
+        "busybox",
+        "sh",
+        "-c",
+        "sleep 3599 & exec sleep 600",
+    ]);
+    let group = fs::read_to_string(format!("/proc/{}/cgroup", bed.field("box", "{{.State.Pid}}")));
+    let group = group.expect("the container's process");
+    bed.ok(["kill", "box"]);
+    bed.ok(["wait", "box"]);
+    let ended = eventually(Duration::from_secs(5), || processes_in(&group).is_empty().then_some(()));
+    assert!(ended.is_some(), "left: {:?}", processes_in(&group));
+}
+
+/// Every process of the machine that is in these control groups.
+fn processes_in(group: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("list the processes").flatten();
+    processes
+        .map(|entry| entry.path())
+        .filter(|path| fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text == group))
+        .filter_map(|path| fs::read_to_string(path.join("cmdline")).ok())
+        .collect()
 }

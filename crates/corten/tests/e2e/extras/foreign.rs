@@ -72,3 +72,36 @@ fn terminal_works() {
     session.send_line("exit 4");
     assert_eq!(session.finish().0, 4);
 }
+
+#[test]
+fn init_reaps_orphans() {
+    let foreign = start();
+    let script = "sh -c 'sleep 0.2 & exit' ; sleep 0.6; ls -d /proc/[0-9]* | wc -l; cat /proc/1/cmdline | tr '\\0' ' '";
+    let text = foreign.bed.ok(["run", "--rm", "--init", "busybox", "sh", "-c", script]);
+    assert!(text.contains("docker-init"), "{text}");
+    foreign.bed.run(["run", "--rm", "--init", "busybox", "sh", "-c", "exit 6"]).expect_code(6);
+    foreign.bed.run(["run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$"]).expect_code(137);
+    let script = "sh -c 'sleep 0.1 & exit'; sleep 0.5; ps -o stat | grep -c Z";
+    let output = foreign.bed.run(["run", "--rm", "--init", "busybox", "sh", "-c", script]);
+    assert_eq!(output.trimmed(), "0", "zombies");
+}
+
+#[test]
+fn program_that_cannot_run_is_told_as_by_runc() {
+    let foreign = start();
+    let bed = &foreign.bed;
+    let begin = "OCI runtime create failed";
+    let missing = bed.run(["run", "--name", "missing", "busybox", "no-such-command"]).expect_code(127);
+    assert!(missing.stderr.contains(begin), "{}", missing.stderr);
+    missing.expect_stderr("exec: \"no-such-command\": executable file not found in $PATH");
+    assert_eq!(bed.field("missing", "{{.State.Status}} {{.State.ExitCode}}"), "created 127");
+    let folder = bed.run(["run", "--rm", "busybox", "/etc"]).expect_code(126);
+    folder.expect_stderr("exec: \"/etc\": ");
+    let file = bed.run(["run", "--rm", "busybox", "/etc/passwd"]).expect_code(126);
+    file.expect_stderr("exec: \"/etc/passwd\": permission denied");
+    let place = bed.run(["run", "--rm", "-w", "/etc/passwd", "busybox", "true"]);
+    assert!(place.status == 126 || place.status == 125, "{place:?}");
+    bed.ok(["run", "-d", "--name", "box", "busybox", "sleep", "600"]);
+    bed.run(["exec", "box", "no-such-command"]).expect_code(126);
+    assert_eq!(bed.field("box", "{{.State.Status}}"), "running");
+}
