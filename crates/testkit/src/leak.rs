@@ -68,7 +68,7 @@ impl Traces {
         leaks
     }
 
-    /// Removes everything, with the bridge and the parent cgroup, so that a failed test leaves a clean machine.
+    /// Removes everything, with the bridge, its rules and the parent cgroup, so that a failed test leaves a clean machine.
     pub fn remove(&self) {
         for leak in self.processes() {
             if let Leak::Process(pid, _) = leak
@@ -84,6 +84,8 @@ impl Traces {
         if Path::new("/sys/class/net").join(&self.bridge).exists() {
             Command::new("ip").args(["link", "delete", &self.bridge]).run();
         }
+        // An engine's rules outlive it; one that never came up has none.
+        Command::new("nft").args(["delete", "table", "inet", &format!("corten-{}", self.bridge)]).run();
         crate::eventually(std::time::Duration::from_secs(2), || {
             self.cgroups().iter().for_each(|path| drop(fs::remove_dir(path)));
             self.cgroup_parents().iter().for_each(|path| drop(fs::remove_dir(path)));
