@@ -82,11 +82,12 @@ impl Config {
 #[derive(Clone, Debug)]
 pub(crate) struct ContainerFiles {
     dir: PathBuf,
+    run_dir: PathBuf,
 }
 
 impl ContainerFiles {
     pub(crate) fn new(config: &Config, id: &str) -> Self {
-        Self { dir: config.container_dir(id) }
+        Self { dir: config.container_dir(id), run_dir: config.shim_dir(id) }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -109,9 +110,10 @@ impl ContainerFiles {
         self.dir.join("exit.json")
     }
 
-    /// The network endpoints of the present run, for an engine that is started while the container runs.
+    /// The network endpoints of the present run, for an engine that is started while the container runs. They go with the
+    /// run.
     pub(crate) fn endpoints(&self) -> PathBuf {
-        self.dir.join("endpoints.json")
+        self.run_dir.join("endpoints.json")
     }
 
     /// The log of the `json-file` driver; its name is Docker's, which log collectors look for.

@@ -157,7 +157,7 @@ fn inherited_mounts(shared: &Shared, request: &CreateRequest) -> Result<Vec<Moun
 }
 
 fn make_files(shared: &Shared, settings: &Settings, name: &str, image: &oci::Digest) -> Result<(), Error> {
-    files::make_dir(&shared.files(&settings.id))?;
+    files::make_dir(&shared.files(&settings.id), settings)?;
     let layers = shared.images.prepare(&settings.id, image)?.lower;
     shared.volumes.hold(settings);
     shared.volumes.prepare_unrecorded(settings)?;

@@ -79,6 +79,8 @@ impl Engine {
         let trash = open_trash(&config.trash_dir())?;
         let shared = Arc::new(Shared::new(config, store, images, networks, Launcher::new()?, trash));
         reconcile::run(&shared).await.map_err(OpenError::Reconcile)?;
+        let launcher = Arc::clone(&shared.launcher);
+        tokio::task::spawn_blocking(move || launcher.prepare());
         let engine = Self { shared };
         engine.checkpoint_now_and_then();
         Ok(engine)

@@ -13,12 +13,14 @@ use crate::error::Error;
 use crate::settings::Settings;
 
 /// Makes the folder of a new container.
-pub(crate) fn make_dir(files: &ContainerFiles) -> Result<(), Error> {
+pub(crate) fn make_dir(files: &ContainerFiles, settings: &Settings) -> Result<(), Error> {
     fs::DirBuilder::new().mode(0o710).create(files.dir()).map_err(Error::file("make folder", files.dir()))?;
-    if let Some(folder) = files.local_log().parent() {
-        fs::DirBuilder::new().mode(0o700).create(folder).map_err(Error::file("make folder", folder))?;
+    match files.local_log().parent() {
+        Some(folder) if settings.host_config.log_config.driver == "local" => {
+            fs::DirBuilder::new().mode(0o700).create(folder).map_err(Error::file("make folder", folder))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes the three files for a start.

@@ -29,8 +29,23 @@ impl Layout {
         for folder in ["blobs", "blobs/sha256", "blobs/sha512", "layers", "ingest", "snapshots"] {
             make_dir(&root.join(folder), 0o700)?;
         }
-        make_dir(&root.join("empty"), 0o755)?;
+        layout.make_base()?;
         Ok(layout)
+    }
+
+    /// Makes the tree that is below every image: what a container's own mounts are put on. Where an image lacks it, it need
+    /// not be made in each writable layer, which would be most of what a short container writes to disk.
+    fn make_base(&self) -> Result<()> {
+        let base = self.base();
+        make_dir(&base, 0o755)?;
+        for folder in ["proc", "dev", "sys", "etc"] {
+            make_dir(&base.join(folder), 0o755)?;
+        }
+        for file in ["etc/hosts", "etc/hostname", "etc/resolv.conf"] {
+            make_file(&base.join(file), 0o644)?;
+        }
+        // By this one programs recognise that they are in a container.
+        make_file(&base.join(".dockerenv"), 0o755)
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -70,9 +85,9 @@ impl Layout {
         self.snapshots().join(id)
     }
 
-    /// A folder without anything in it, the only layer of an image that has none.
-    pub(crate) fn empty(&self) -> PathBuf {
-        self.root.join("empty")
+    /// The lowest layer of every container, with places for mounts and nothing else.
+    pub(crate) fn base(&self) -> PathBuf {
+        self.root.join("base")
     }
 
     pub(crate) fn ingest(&self) -> PathBuf {
@@ -122,5 +137,16 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
             .map_err(Error::io("set mode of", path)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(Error::io("make folder", path)(source)),
+    }
+}
+
+/// Makes an empty file with exactly this mode, whatever the umask; one that exists is left as it is.
+fn make_file(path: &Path, mode: u32) -> Result<()> {
+    match fs::File::create_new(path) {
+        Ok(file) => {
+            file.set_permissions(fs::Permissions::from_mode(mode)).map_err(Error::io("set mode of", path))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(Error::io("make file", path)(source)),
     }
 }

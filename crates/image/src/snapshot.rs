@@ -18,13 +18,13 @@ use crate::layout::Layout;
 use crate::record::SnapshotRecord;
 use crate::store::ImageStore;
 
-/// Lower layers that the kernel's overlay file system can stack.
-pub const MAX_LOWER_LAYERS: usize = 500;
+/// Layers of an image that can be stacked: 500 is the kernel's limit, and one is below every image.
+pub const MAX_LOWER_LAYERS: usize = 499;
 
 /// The parts of an overlay mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverlayParts {
-    /// Read-only layers, the topmost first; never empty.
+    /// Read-only layers, the topmost first; the last one has the places of the container's own mounts and no more.
     pub lower: Vec<PathBuf>,
     /// The writable layer.
     pub upper: PathBuf,
@@ -151,8 +151,7 @@ fn parts(layout: &Layout, id: &str, layers: &[Digest]) -> OverlayParts {
 fn lower(layout: &Layout, layers: &[Digest]) -> Vec<PathBuf> {
     let mut seen = BTreeSet::new();
     let distinct = layers.iter().rev().filter(|layer| seen.insert(*layer));
-    let lower: Vec<PathBuf> = distinct.map(|layer| layout.layer_tree(layer)).collect();
-    if lower.is_empty() { vec![layout.empty()] } else { lower }
+    distinct.map(|layer| layout.layer_tree(layer)).chain([layout.base()]).collect()
 }
 
 fn make_folders(folder: &Path) -> Result<()> {

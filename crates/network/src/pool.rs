@@ -20,6 +20,9 @@ use crate::namespace::Namespace;
 use crate::netlink::RouteSocket;
 use crate::sandbox::Port;
 
+/// How long a container that has just got a sandbox is left alone to start, while there are others.
+const SETTLE: Duration = Duration::from_millis(10);
+
 /// After this time without a request fewer are kept.
 const QUIET: Duration = Duration::from_secs(30);
 /// After a failure the thread waits this long: whoever needs a sandbox now makes it without the pool.
@@ -166,7 +169,17 @@ impl Worker {
                 return Step::End;
             }
             if state.ready.len() < state.target {
-                return Step::Prepare;
+                let since = state.last_request.elapsed();
+                if state.ready.is_empty() || since >= SETTLE {
+                    return Step::Prepare;
+                }
+                state = self
+                    .shared
+                    .changed
+                    .wait_timeout(state, SETTLE - since)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+                continue;
             }
             state = self.shared.changed.wait_timeout(state, QUIET).unwrap_or_else(PoisonError::into_inner).0;
             if state.last_request.elapsed() >= QUIET && state.target > INITIAL.min(state.limit) {

@@ -1,6 +1,6 @@
 //! Starting supervisors from a copy of the engine's executable that nobody can write to.
 
-use std::ffi::{CString, NulError};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
@@ -27,31 +28,13 @@ pub enum SpawnError {
         /// Why not.
         source: io::Error,
     },
-    /// The file for complaints could not be made.
-    #[error("cannot open {path}")]
-    LogFile {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The ID holds a NUL.
-    #[error("invalid container ID {id:?}")]
-    Id {
-        /// The ID.
-        id: String,
-        /// Where the NUL is.
-        source: NulError,
-    },
     /// The process could not be made.
-    #[error("cannot start the supervisor of container {id}")]
-    Process {
-        /// Of which container.
-        id: String,
-        /// Why not.
-        source: io::Error,
-    },
+    #[error("cannot start a supervisor")]
+    Process(#[source] io::Error),
 }
+
+/// The argument of a supervisor that has no container yet: room for the ID of one, which it puts there.
+const PLACE_OF_ID: &CStr = c"................................................................";
 
 /// The argument of `corten shim` before the path of a control group that is to be cleaned up.
 pub const CLEAN_UP: &str = "--clean-up";
@@ -66,7 +49,7 @@ pub struct CleanUpError {
     pub reason: String,
 }
 
-/// Starts supervisors.
+/// Starts supervisors. One is kept ready, so that the start of a container does not wait for the program to be loaded.
 ///
 /// It holds the executable in one sealed memory file. A container that reaches its supervisor's `/proc/<pid>/exe` can
 /// therefore not overwrite the program, and all supervisors share its pages.
@@ -75,6 +58,7 @@ pub struct Launcher {
     path: CString,
     /// Kept open for `path`, which names it.
     _executable: OwnedFd,
+    spare: Mutex<Option<(Client, Events)>>,
 }
 
 impl Launcher {
@@ -94,30 +78,49 @@ impl Launcher {
         let executable = seal(path).map_err(|source| SpawnError::Seal { path: path.into(), source })?;
         // By this process's number: the new process has closed its copy of the descriptor when it executes the path.
         let path = CString::new(format!("/proc/{}/fd/{}", std::process::id(), executable.as_raw_fd()));
-        Ok(Self { path: path.expect("digits hold no NUL"), _executable: executable })
+        let path = path.expect("digits hold no NUL");
+        Ok(Self { path, _executable: executable, spare: Mutex::default() })
     }
 
-    /// Starts the supervisor of container `id`, whose own files go to the existing directory `run_dir`.
+    /// A supervisor for a container: the one that is ready, or a new one.
     ///
-    /// Has to be called inside a tokio runtime. It blocks the thread until the supervisor executes (0.2 ms or so).
+    /// Has to be called inside a tokio runtime. It blocks the thread for a new one until that executes (0.5 ms or so).
     ///
     /// # Errors
     /// No process or descriptor can be made.
-    pub fn spawn(&self, run_dir: &Path, id: &str) -> Result<(Client, Events), SpawnError> {
-        let argument = CString::new(id).map_err(|source| SpawnError::Id { id: id.into(), source })?;
-        let log = open_log(run_dir)?;
-        let failed = |source| SpawnError::Process { id: id.into(), source };
-        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        ours.set_nonblocking(true).map_err(failed)?;
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(failed)?;
+    pub fn supervisor(&self) -> Result<(Client, Events), SpawnError> {
+        match self.spare().take() {
+            Some((client, events)) if !client.is_closed() => Ok((client, events)),
+            _ => self.spawn().map_err(SpawnError::Process),
+        }
+    }
+
+    /// Makes one ready, unless one is. Where that is not possible, the next container waits for its own.
+    ///
+    /// As [`Launcher::supervisor`].
+    pub fn prepare(&self) {
+        if self.spare().is_none()
+            && let Ok(spare) = self.spawn()
+        {
+            *self.spare() = Some(spare);
+        }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<(Client, Events)>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self) -> io::Result<(Client, Events)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let null = File::options().read(true).write(true).open("/dev/null")?;
         let pid = sys::spawn::spawn(&sys::spawn::Program {
             path: &self.path,
-            arguments: &[c"corten", c"shim", &argument],
+            arguments: &[c"corten", c"shim", PLACE_OF_ID],
             environment: &[],
-            descriptors: &[null.as_fd(), null.as_fd(), log.as_fd(), theirs.as_fd()],
-        })
-        .map_err(failed)?;
-        Client::adopt(ours, pid).map_err(failed)
+            descriptors: &[null.as_fd(), null.as_fd(), null.as_fd(), theirs.as_fd()],
+        })?;
+        Client::adopt(ours, pid)
     }
 
     /// Kills what runs in a control group and removes the group, in place of a supervisor that is gone. Blocks until done.
@@ -136,13 +139,6 @@ impl Launcher {
             false => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         }
     }
-}
-
-fn open_log(run_dir: &Path) -> Result<File, SpawnError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let path = run_dir.join(LOG_FILE);
-    let file = File::options().append(true).create(true).mode(0o600).open(&path);
-    file.map_err(|source| SpawnError::LogFile { path, source })
 }
 
 /// A copy of the file in memory, executable and never to be changed.

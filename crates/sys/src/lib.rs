@@ -23,6 +23,7 @@ pub mod root;
 pub mod seccomp;
 pub mod signalfd;
 pub mod spawn;
+pub mod title;
 pub mod trash;
 
 pub use rustix::io::Errno;

@@ -91,7 +91,7 @@ impl Container {
     }
 
     pub(crate) fn spawn(self) -> Running {
-        let (client, events) = launcher().spawn(&self.config.run_dir, &self.config.id).unwrap();
+        let (client, events) = launcher().supervisor().unwrap();
         Running { client: Some(client), events, container: self }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use api::network::EndpointSettings;
 use network::EndpointInfo;
 use shim::client::{Client, Events, PendingReply, RequestError};
-use shim::{Config, Durability, ExitRecord, Reply, RequestBody, StdinMode, User};
+use shim::{Config, Durability, ExitRecord, Launcher, Reply, RequestBody, StdinMode, User};
 use tokio::task::spawn_blocking;
 
 use super::command::AttachSlot;
@@ -23,6 +23,9 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
 use crate::{files, logging, networking};
+
+/// How long a container is left alone to start.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// How long a client that said it will attach may take to hand its connection over.
 const ATTACH_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -78,9 +81,9 @@ fn prepare(
         if at_start.joined.names.is_none() {
             files::write(files, settings, &endpoints)?;
         }
-        files::write_endpoints(files, &endpoints)?;
         let run_dir = shared.config.shim_dir(&settings.id);
         make_run_dir(&run_dir)?;
+        files::write_endpoints(files, &endpoints)?;
         forget(&files.exit_record())?;
         config(shared, settings, name, files, run_dir, &at_start)
     };
@@ -157,8 +160,7 @@ async fn launch(
 ) -> Result<Run, Error> {
     let id = settings.id.as_str();
     let lost = |reason: String| Error::SupervisorLost { action: "start", id: id.to_owned(), reason };
-    let run_dir = shared.config.shim_dir(id);
-    let (client, events) = shared.launcher.spawn(&run_dir, id).map_err(|error| lost(chain(&error)))?;
+    let (client, events) = shared.launcher.supervisor().map_err(|error| lost(chain(&error)))?;
     let mut requests = vec![(
         RequestBody::Create(Box::new(prepared.config)),
         prepared.sandbox.into_iter().collect::<Vec<_>>(),
@@ -175,7 +177,16 @@ async fn launch(
         RequestError::Failed(failure) => Error::Start { failure },
         other => lost(chain(&other)),
     })?;
+    prepare_next(Arc::clone(&shared.launcher));
     Ok(Run { client: Arc::new(client), events, pid, started_at, endpoints: prepared.endpoints })
+}
+
+/// Makes a supervisor ready for the next start, once this one has had the processors for itself.
+fn prepare_next(launcher: Arc<Launcher>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(SETTLE).await;
+        spawn_blocking(move || launcher.prepare());
+    });
 }
 
 /// The first refusal counts: what follows a failed creation fails for that reason.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use shim::log::Stream;
@@ -119,14 +120,15 @@ impl Supervisor {
             container.log.finish(stream);
         }
         let record = container.record(pid, exit);
-        let config = container.config();
-        run_poststop(&config);
-        if let Err(error) = record.write(&config.exit_path) {
+        if container.has_poststop {
+            run_poststop(&container.config());
+        }
+        if let Err(error) = record.write(&container.exit_path) {
             super::complain(format_args!("{error}: {:?}", std::error::Error::source(&error)));
         }
         container.status = Status::Exited;
         container.exit = Some(record.clone());
-        self.leave(&config);
+        self.leave(&container.run_dir);
         self.tell(Event::Exited(record));
         self.finish_all_clients();
         // Nobody waits for this.
@@ -137,10 +139,10 @@ impl Supervisor {
     }
 
     /// Gives up the container: nobody can connect or start anything any more.
-    pub(super) fn leave(&mut self, config: &shim::Config) {
+    pub(super) fn leave(&mut self, run_dir: &Path) {
         self.stop_listening();
         for name in [shim::client::SOCKET_FILE, super::requests::PID_FILE] {
-            let path = config.run_dir.join(name);
+            let path = run_dir.join(name);
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -184,9 +186,6 @@ impl Container {
 
 fn run_poststop(config: &shim::Config) {
     let hooks = hooks::of(&config.spec, Kind::Poststop);
-    if hooks.is_empty() {
-        return;
-    }
     let state = HookState::new(&config.id, &config.spec, &config.run_dir).with("stopped", None);
     if let Err(error) = hooks::run(Kind::Poststop, hooks, &state) {
         super::complain(format_args!("{error}"));

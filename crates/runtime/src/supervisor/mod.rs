@@ -29,7 +29,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,7 +49,7 @@ const MAPPED_BLOCKS: i32 = 64 << 10;
 /// The kernel shall take any process before a supervisor.
 const OOM_SCORE_ADJUST: &str = "-999";
 
-/// Runs `corten shim <id>` with the first control connection as descriptor 3, `corten shim --compress <file>`, or
+/// Runs `corten shim <place of an ID>` with the first control connection as descriptor 3, `corten shim --compress <file>`, or
 /// `corten shim --clean-up <cgroup>` in place of a supervisor that was killed.
 ///
 /// To be called before the process has a second thread.
@@ -60,7 +61,7 @@ pub fn main() -> ExitCode {
         [option, cgroup] if option == shim::spawn::CLEAN_UP => {
             clean_up(Path::new(cgroup)).map_err(|error| format!("control group {cgroup:?}: {error}"))
         }
-        [_id] => supervise().map_err(|error| format!("supervisor: {error}")),
+        [_place_of_id] => supervise().map_err(|error| format!("supervisor: {error}")),
         _ => Err("usage: corten shim ID, as the engine starts it".to_owned()),
     };
     match result {
@@ -97,6 +98,17 @@ fn protect_from_the_killer() {
             complain(format_args!("cannot set oom_score_adj: {error}"));
         }
         _ => {}
+    }
+}
+
+/// Shows for whom this process works, and complains to where its container's engine looks. Before it has a container, it has
+/// nothing to complain about.
+fn belong_to(config: &shim::Config) {
+    // Nothing depends on how it is shown.
+    let _ = sys::title::set_arguments(&["corten", "shim", &config.id]);
+    let log = config.run_dir.join(shim::spawn::LOG_FILE);
+    if let Ok(log) = fs::File::options().append(true).create(true).mode(0o600).open(log) {
+        let _ = sys::process::install(log.as_fd(), 2);
     }
 }
 

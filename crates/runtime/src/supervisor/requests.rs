@@ -70,6 +70,7 @@ impl Supervisor {
             return Err(conflict("the container exists"));
         }
         reset_oom_score(&mut config.spec);
+        super::belong_to(&config);
         let created = make(&config, descriptors.pop());
         let (container, process) = match created {
             Ok(created) => created,
@@ -277,7 +278,7 @@ impl Supervisor {
         if let Err(error) = container.cgroup.remove() {
             super::complain(format_args!("cannot remove the control groups: {error}"));
         }
-        self.leave(&container.config());
+        self.leave(&container.run_dir);
         self.finish_all_clients();
     }
 
@@ -343,6 +344,9 @@ fn make(config: &Config, netns: Option<OwnedFd>) -> Result<(Container, Process),
     let Created { pid, pidfd, terminal: master, gate } = created;
     let container = Container {
         id: config.id.clone(),
+        exit_path: config.exit_path.clone(),
+        run_dir: config.run_dir.clone(),
+        has_poststop: !hooks::of(spec, Kind::Poststop).is_empty(),
         config: serde_json::to_vec(config).map_err(|error| invalid(&error.to_string()))?,
         terminal,
         private_pids: has_private_pids(spec),

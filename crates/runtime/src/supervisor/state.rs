@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
@@ -75,6 +76,9 @@ pub(super) struct Container {
     pub(super) id: String,
     /// Its [`Config`] as JSON, parsed again when it is needed: that is seldom, and it is large.
     pub(super) config: Vec<u8>,
+    pub(super) exit_path: PathBuf,
+    pub(super) run_dir: PathBuf,
+    pub(super) has_poststop: bool,
     pub(super) terminal: bool,
     pub(super) private_pids: bool,
     pub(super) cgroup: Cgroup,
