@@ -88,10 +88,24 @@ impl Shared {
     pub(crate) fn remove_files(&self, settings: &Settings, anonymous: Anonymous) -> Result<(), Error> {
         self.images.remove_snapshot(&settings.id)?;
         self.release_volumes(settings, anonymous)?;
-        self.discard(self.files(&settings.id).dir())?;
+        let files = self.files(&settings.id);
+        let failed = |source| Error::file("remove", files.dir())(source);
+        let folder = self.trash.discard(files.dir()).map_err(failed)?;
+        let removed = self.remove_records(&settings.id);
+        match folder {
+            Some(folder) if removed.is_err() => {
+                // On a full disk there is room for the removal only once the files are gone.
+                folder.delete().map_err(failed)?;
+                self.remove_records(&settings.id)
+            }
+            _ => removed,
+        }
+    }
+
+    fn remove_records(&self, id: &str) -> Result<(), Error> {
         self.store.transaction(|transaction| {
-            transaction.remove::<State>(&settings.id)?;
-            transaction.remove::<ContainerRecord>(&settings.id)?;
+            transaction.remove::<State>(id)?;
+            transaction.remove::<ContainerRecord>(id)?;
             Ok(())
         })
     }

@@ -64,7 +64,7 @@ fn store_opened_again_has_the_same_images() {
     let again = store.resolve("other:1").unwrap();
     assert_eq!((again.id, again.repo_tags, again.size), (first.id, first.repo_tags, first.size));
     assert_eq!(store.snapshots(), ["c1"]);
-    assert_eq!(store.open_snapshot("c1").unwrap().lower.len(), 1);
+    assert_eq!(store.open_snapshot("c1").unwrap().lower.len(), 2);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn image_of_too_many_layers_is_refused_by_number() {
     }
     let loaded = scratch.load(&store, archive);
     let error = store.prepare("c1", &loaded[0].image).unwrap_err().to_string();
-    assert!(error.contains("has 501 layers, more than the 500"), "{error}");
+    assert!(error.contains("has 501 layers, more than the 499"), "{error}");
     assert!(store.snapshots().is_empty());
 }
 
@@ -197,8 +197,22 @@ fn image_with_one_layer_twice_has_it_once_in_its_overlay() {
     let archive = Archive::new("twice").file("a", b"1").layer().file("b", b"2").layer().file("a", b"1");
     let loaded = scratch.load(&store, archive);
     let parts = store.prepare("c1", &loaded[0].image).unwrap();
-    assert_eq!(parts.lower.len(), 2);
+    assert_eq!(parts.lower.len(), 3);
     assert!(parts.lower[0].join("a").exists() && parts.lower[1].join("b").exists());
+}
+
+#[test]
+fn lowest_layer_of_every_snapshot_has_the_places_of_mounts() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let image = hello(&store);
+    let base = store.prepare("c1", &image.id).unwrap().lower.pop().unwrap();
+    for folder in ["proc", "dev", "sys"] {
+        assert!(base.join(folder).is_dir(), "{folder}");
+    }
+    for file in ["etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv"] {
+        assert_eq!(std::fs::read(base.join(file)).unwrap(), b"", "{file}");
+    }
 }
 
 #[test]
