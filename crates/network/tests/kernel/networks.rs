@@ -55,7 +55,12 @@ fn remove_network_takes_bridge_rules_and_subnet_with_it() {
         engine.networks.create(NetworkRequest::new("lab")).unwrap();
         let sandbox = container(&engine, "lab", "one");
         let error = engine.networks.remove("lab").unwrap_err().to_string();
-        assert!(error.starts_with("network lab has active endpoints (name:\"one\" id:\""), "{error}");
+        assert!(
+            error.starts_with(
+                "error while removing network: network lab has active endpoints (name:\"one\" id:\""
+            ),
+            "{error}"
+        );
         engine.networks.release(&sandbox.endpoint);
         drop(sandbox);
         engine.networks.remove("lab").unwrap();
