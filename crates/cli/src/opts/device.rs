@@ -148,6 +148,8 @@ impl Element for WeightByDevice {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -193,5 +195,24 @@ mod tests {
     fn cdi_names_are_told_from_paths() {
         assert!(is_cdi_device("vendor.com/class=name"));
         assert!(!is_cdi_device("/dev/x=y"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_never_panics(text in "(/dev/|[a-z/: *=.0-9]){0,12}.{0,4}") {
+            let _ = (is_cdi_device(&text), CgroupRule::read(&text), WeightByDevice::read(&text));
+            let _ = (ThrottleByBytes::read(&text), ThrottleByCount::read(&text));
+            if let Ok(device) = device_mapping(&text) {
+                prop_assert!(device.path_in_container.starts_with('/') && !device.path_on_host.is_empty());
+                prop_assert!(is_mode(&device.cgroup_permissions));
+            }
+        }
+
+        #[test]
+        fn mappings_are_read_back(host in "/[a-z/]{1,12}", container in "/[a-z/]{1,12}", mode in "(r|w|m|rw|rm|wm|rwm)") {
+            let device = device_mapping(&format!("{host}:{container}:{mode}")).unwrap();
+            let found = (device.path_on_host, device.path_in_container, device.cgroup_permissions);
+            prop_assert_eq!(found, (host, container, mode));
+        }
     }
 }

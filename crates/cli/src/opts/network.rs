@@ -197,6 +197,8 @@ pub(crate) fn parse_mac(text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -232,5 +234,19 @@ mod tests {
         assert_eq!(IpAddress::read("x").unwrap_err().0, "IP address is not correctly formatted: x");
         assert_eq!(DnsSearch::read("a b").unwrap_err().0, "a b is not a valid domain");
         assert_eq!(DnsSearch::read(".").unwrap().0, ".");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_never_panics(text in "(name=|alias=|ip=|driver-opt=|[a-z,=:\"\\[\\]0-9.-]){0,16}.{0,4}") {
+            let _ = (NetworkAttachment::read(&text), AddHost::read(&text), IpAddress::read(&text));
+            let _ = (DnsSearch::read(&text), LinkFlag::read(&text), AttachStream::read(&text), parse_mac(&text));
+        }
+
+        #[test]
+        fn addresses_are_read_back(v4 in any::<std::net::Ipv4Addr>(), v6 in any::<std::net::Ipv6Addr>()) {
+            prop_assert!(IpAddress::read(&v4.to_string()).is_ok() && IpAddress::read(&v6.to_string()).is_ok());
+            prop_assert_eq!(AddHost::read(&format!("a=[{v6}]")).unwrap().0, format!("a:{v6}"));
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) fn parse_restart_policy(text: &str) -> Result<RestartPolicy, String> 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -34,5 +36,18 @@ mod tests {
             parse_restart_policy("on-failure:x").unwrap_err(),
             "invalid restart policy format: maximum retry count must be an integer"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_never_panics(text in "[a-z:-]{0,12}[-+0-9:]{0,24}") {
+            let _ = parse_restart_policy(&text);
+        }
+
+        #[test]
+        fn policies_are_read_back(name in "[a-z-]{1,16}", count in 0u32..1 << 31) {
+            let policy = parse_restart_policy(&format!("{name}:{count}")).unwrap();
+            prop_assert_eq!((policy.name, i64::from(policy.maximum_retry_count)), (name, i64::from(count)));
+        }
     }
 }

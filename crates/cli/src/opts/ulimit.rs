@@ -79,6 +79,8 @@ fn decimal(text: &str) -> Result<i64, InvalidValue> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -106,6 +108,24 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text).unwrap_err().0, message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_never_panics(text in "(nofile|core|x)?=?[-+0-9:a]{0,24}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn limits_are_read_back(soft in 0i64.., above in 0i64..1 << 20) {
+            let hard = soft.saturating_add(above);
+            let expected = Ulimit { name: "core".into(), soft, hard };
+            prop_assert_eq!(parse(&format!("core={soft}:{hard}")), Ok(expected));
+            if above > 0 && hard > soft {
+                let swapped = format!("core={hard}:{soft}");
+                prop_assert!(parse(&swapped).is_err());
+            }
         }
     }
 }
