@@ -21,7 +21,7 @@ use crate::container::{Command, Container, StopRequest};
 use crate::error::Error;
 use crate::events::Events;
 use crate::shared::Shared;
-use crate::{exec, names, reconcile, signal};
+use crate::{exec, names, reconcile, rules, signal};
 
 /// Why an engine could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +83,7 @@ impl Engine {
         tokio::task::spawn_blocking(move || launcher.prepare());
         let engine = Self { shared };
         engine.checkpoint_now_and_then();
+        rules::watch(&engine.shared);
         Ok(engine)
     }
 

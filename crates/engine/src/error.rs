@@ -137,6 +137,9 @@ pub enum Error {
     /// A network refused something.
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// A container's networks could not be joined.
+    #[error("failed to set up container networking: {0}")]
+    Networking(#[source] network::Error),
     /// Records could not be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),

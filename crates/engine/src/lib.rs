@@ -49,6 +49,7 @@ mod ports;
 mod random;
 mod reconcile;
 mod restart;
+mod rules;
 mod settings;
 mod shared;
 pub mod signal;

@@ -68,11 +68,7 @@ impl Networks {
             published: Published::No,
             on_drop: OnDrop::ReleasePorts,
         };
-        if record.driver == Driver::Bridge && !record.internal {
-            for binding in ports {
-                reservation.take_port(&record, binding)?;
-            }
-        }
+        reservation.take_ports(&record, ports)?;
         reservation.publish()?;
         Ok(reservation.persist())
     }
@@ -162,12 +158,7 @@ impl Networks {
         drop(state);
         let mut reservation =
             Reservation { networks: self, endpoint, published: Published::No, on_drop: OnDrop::Release };
-        // As in Docker, ports of a container on an internal network are not published.
-        if record.driver == Driver::Bridge && !record.internal {
-            for binding in &request.ports {
-                reservation.take_port(&record, binding)?;
-            }
-        }
+        reservation.take_ports(&record, &request.ports)?;
         Ok(reservation)
     }
 
@@ -234,6 +225,20 @@ impl Reservation<'_> {
         Ok(prepared.namespace.netns)
     }
 
+    /// As in Docker, ports of a container on an internal network are not published.
+    fn take_ports(&mut self, record: &NetworkRecord, ports: &[PortBinding]) -> Result<(), Error> {
+        if record.driver != Driver::Bridge || record.internal {
+            return Ok(());
+        }
+        ports.iter().try_for_each(|binding| self.take_port(record, binding)).map_err(|source| {
+            Error::Publish {
+                container: self.endpoint.container_name.clone(),
+                endpoint: self.endpoint.endpoint_id.clone(),
+                source: Box::new(source),
+            }
+        })
+    }
+
     fn take_port(&mut self, record: &NetworkRecord, binding: &PortBinding) -> Result<(), Error> {
         let addresses = self.networks.binding_addresses(record, &self.endpoint, binding)?;
         let taken: Vec<PublishedPort> = lock(&self.networks.ports).publish(binding, &addresses)?;
@@ -246,7 +251,12 @@ impl Reservation<'_> {
         let redirections = self.endpoint.redirections();
         if let (Some(firewall), false) = (&self.networks.firewall, redirections.is_empty()) {
             sandbox::reflect(&mut lock(&self.networks.host), &self.endpoint)?;
-            lock(firewall).publish(&redirections)?;
+            let published = lock(firewall).publish(&redirections);
+            if let Err(error) = published {
+                // Something else has removed the table; the whole of it has these ports too.
+                tracing::warn!(%error, "the firewall's rules are put into place again");
+                self.networks.replace_rules()?;
+            }
         }
         self.published = Published::Yes;
         Ok(())

@@ -76,6 +76,16 @@ pub enum Error {
         /// What the kernel says.
         source: io::Error,
     },
+    /// An endpoint's ports could not be published.
+    #[error("driver failed programming external connectivity on endpoint {container} ({endpoint}): {source}")]
+    Publish {
+        /// The container's name.
+        container: String,
+        /// The endpoint's ID.
+        endpoint: String,
+        /// Why not.
+        source: Box<Error>,
+    },
     /// A setting cannot be used.
     #[error("invalid {setting}: {value}: {reason}")]
     InvalidSetting {

@@ -131,7 +131,7 @@ fn engine_status(error: &engine::Error) -> StatusCode {
             failure_status(failure.kind)
         }
         E::Image(error) => image_status(error),
-        E::Network(error) => network_status(error),
+        E::Network(error) | E::Networking(error) => network_status(error),
         E::SupervisorLost { .. }
         | E::NotConnected { .. }
         | E::Store(_)
@@ -186,6 +186,7 @@ fn network_status(error: &network::Error) -> StatusCode {
             StatusCode::FORBIDDEN
         }
         E::NameTaken(_) => StatusCode::CONFLICT,
+        E::Publish { source, .. } => network_status(source),
         E::UnsupportedDriver(_) => StatusCode::NOT_IMPLEMENTED,
         E::AlreadyConnected { .. }
         | E::AddressInUse(_)

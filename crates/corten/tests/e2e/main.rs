@@ -22,6 +22,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod networks;
+mod ports;
 mod ps;
 mod pull;
 mod registries;

@@ -74,7 +74,11 @@ fn prepare(
     let at_start = AtStart { joined: at_start, volumes: shared.volumes.prepare(settings)? };
     let settings = &named(settings, &at_start.joined);
     crate::mounts::make_missing_sources(&settings.mounts)?;
-    let sandbox = networking::join(&shared.networks, settings, name, networks)?;
+    let joined = networking::join(&shared.networks, settings, name, networks);
+    let sandbox = joined.map_err(|error| match error {
+        Error::Network(error) => Error::Networking(error),
+        other => other,
+    })?;
     let (sandbox, endpoints) = sandbox.map(|joined| (joined.netns, joined.endpoints)).unzip();
     let endpoints = endpoints.unwrap_or_default();
     let build = || -> Result<Config, Error> {

@@ -185,21 +185,22 @@ fn taken_port_is_refused_in_dockers_words_and_costs_nothing() {
         let engine = Engine::new();
         let taken = || vec![port(80, None, Some((8080, 8080)))];
         let _web = publish(&engine, "web", taken()).unwrap();
-        let error = publish(&engine, "second", taken()).unwrap_err();
-        assert_eq!(error.to_string(), "Bind for 0.0.0.0:8080 failed: port is already allocated");
-        let error =
-            publish(&engine, "second", vec![port(80, Some("127.0.0.1"), Some((8080, 8080)))]).unwrap_err();
-        assert_eq!(error.to_string(), "Bind for 127.0.0.1:8080 failed: port is already allocated");
+        let refusal = |ports| match publish(&engine, "second", ports).unwrap_err() {
+            Error::Publish { container, source, .. } => {
+                assert_eq!(container, "second");
+                source.to_string()
+            }
+            other => panic!("{other}"),
+        };
+        assert_eq!(refusal(taken()), "Bind for 0.0.0.0:8080 failed: port is already allocated");
+        let refused = refusal(vec![port(80, Some("127.0.0.1"), Some((8080, 8080)))]);
+        assert_eq!(refused, "Bind for 127.0.0.1:8080 failed: port is already allocated");
         let listener = TcpListener::bind("0.0.0.0:9090").unwrap();
-        let error = publish(&engine, "second", vec![port(80, None, Some((9090, 9090)))]).unwrap_err();
-        assert_eq!(error.to_string(), "failed to bind host port 0.0.0.0:9090/tcp: address already in use");
+        let refused = refusal(vec![port(80, None, Some((9090, 9090)))]);
+        assert_eq!(refused, "failed to bind host port 0.0.0.0:9090/tcp: address already in use");
         drop(listener);
-        let error =
-            publish(&engine, "second", vec![port(80, Some("203.0.113.9"), Some((9090, 9090)))]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "failed to bind host port 203.0.113.9:9090/tcp: cannot assign requested address"
-        );
+        let refused = refusal(vec![port(80, Some("203.0.113.9"), Some((9090, 9090)))]);
+        assert_eq!(refused, "failed to bind host port 203.0.113.9:9090/tcp: cannot assign requested address");
         let mut two = vec![port(80, None, Some((7070, 7070)))];
         two.extend(taken());
         publish(&engine, "second", two).unwrap_err();

@@ -5,5 +5,6 @@ mod faults;
 mod foreign;
 mod interrupted;
 mod layouts;
+mod networks;
 mod precautions;
 mod privileged;
