@@ -47,7 +47,7 @@ mod tests {
         #[test]
         fn policies_are_read_back(name in "[a-z-]{1,16}", count in 0u32..1 << 31) {
             let policy = parse_restart_policy(&format!("{name}:{count}")).unwrap();
-            prop_assert_eq!((policy.name, i64::from(policy.maximum_retry_count)), (name, i64::from(count)));
+            prop_assert_eq!((policy.name, policy.maximum_retry_count), (name, i64::from(count)));
         }
     }
 }
