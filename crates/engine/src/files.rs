@@ -29,8 +29,7 @@ pub(crate) fn write(
     settings: &Settings,
     endpoints: &[EndpointInfo],
 ) -> Result<(), Error> {
-    let config = &settings.config;
-    let hostname = if config.hostname.is_empty() { host_name() } else { config.hostname.clone() };
+    let hostname = name_of(&settings.config);
     write_file(&files.hostname(), 0o644, &files::hostname(&hostname))?;
     write_file(&files.hosts(), 0o644, &hosts(settings, &hostname, endpoints)?)?;
     write_file(&files.resolv_conf(), 0o644, &resolv_conf(settings, endpoints)?)
@@ -42,7 +41,7 @@ pub(crate) fn write_hosts(
     settings: &Settings,
     endpoints: &[EndpointInfo],
 ) -> Result<(), Error> {
-    write_file(&files.hosts(), 0o644, &hosts(settings, &settings.config.hostname, endpoints)?)
+    write_file(&files.hosts(), 0o644, &hosts(settings, &name_of(&settings.config), endpoints)?)
 }
 
 /// Writes down the endpoints of a run, so that the next engine knows which addresses are taken.
@@ -63,6 +62,11 @@ pub(crate) fn write_endpoints(files: &ContainerFiles, endpoints: &[EndpointInfo]
 pub(crate) fn read_endpoints(files: &ContainerFiles) -> Vec<EndpointInfo> {
     let text = fs::read(files.endpoints()).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// A container without a name of its own has the host's.
+fn name_of(config: &api::container::Config) -> String {
+    if config.hostname.is_empty() { host_name() } else { config.hostname.clone() }
 }
 
 fn host_name() -> String {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Why the pid file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,9 @@ impl Pidfile {
     pub(super) fn write(path: &Path) -> Result<Self, PidfileError> {
         let running = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let own = std::process::id();
-        if let Some(pid) = running.filter(|pid| *pid != own && is_alive(*pid)) {
+        let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+        let is_engine = |pid: u32| is_alive(pid) && !written.as_ref().is_ok_and(|time| is_younger(pid, *time));
+        if let Some(pid) = running.filter(|pid| *pid != own && is_engine(*pid)) {
             return Err(PidfileError::Running { pid, path: path.to_owned() });
         }
         write(path, own).map_err(|source| PidfileError::Write { path: path.to_owned(), source })?;
@@ -49,6 +52,24 @@ fn is_alive(pid: u32) -> bool {
     // The state follows the program's name, which may itself have brackets and spaces (proc(5)).
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     !matches!(state, Some('Z' | 'X'))
+}
+
+/// Whether a process began after `time`, so that it cannot be who wrote a file then: the number was used again.
+fn is_younger(pid: u32, time: SystemTime) -> bool {
+    /// Of the kernel's interface, on every architecture.
+    const TICKS_PER_SECOND: u64 = 100;
+    /// The kernel tells when it booted in whole seconds.
+    const TOLERANCE: Duration = Duration::from_secs(2);
+    let started = || -> Option<SystemTime> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The 22nd field; the third follows the program's name.
+        let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(22 - 3)?.parse().ok()?;
+        let machine = fs::read_to_string("/proc/stat").ok()?;
+        let boot = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+        let after_boot = Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND);
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + after_boot)
+    };
+    started().is_some_and(|started| started > time + TOLERANCE)
 }
 
 fn write(path: &Path, pid: u32) -> io::Result<()> {
@@ -103,6 +124,20 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(Pidfile::write(&path).is_ok());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn file_that_is_older_than_its_process_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("engine.pid");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&path, child.id().to_string()).unwrap();
+        assert!(matches!(Pidfile::write(&path), Err(PidfileError::Running { .. })));
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        assert!(Pidfile::write(&path).is_ok());
+        child.kill().unwrap();
         child.wait().unwrap();
     }
 
