@@ -85,6 +85,24 @@ mod tests {
     }
 
     #[test]
+    fn list_in_place_of_a_structure_is_refused() {
+        for (text, field) in
+            [("[]", ""), (r#"{"HostConfig":{"LogConfig":["json-file"]}}"#, "HostConfig.LogConfig: ")]
+        {
+            let error = CreateRequest::from_slice(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(&format!("{field}invalid type: sequence")), "{error}");
+        }
+    }
+
+    #[test]
+    fn fraction_is_written_as_it_was_read() {
+        let text = r#"{"ClusterVolumeSpec":{"a":-2.0979726735048781e-168}}"#;
+        let request: crate::volume::CreateRequest = from_slice(text.as_bytes()).unwrap();
+        let again: crate::volume::CreateRequest = from_slice(&to_line(&request)).unwrap();
+        assert_eq!(to_line(&again), to_line(&request));
+    }
+
+    #[test]
     fn trailing_text_is_refused() {
         assert!(matches!(CreateRequest::from_slice(b"{} x"), Err(Error::Trailing)));
         assert!(CreateRequest::from_slice(b"{} \n").is_ok());

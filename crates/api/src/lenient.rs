@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::de::value::UnitDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
 /// Wraps the deserializer of a self-describing format.
 pub(crate) struct Lenient<D>(pub(crate) D);
@@ -149,7 +151,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Wrap<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_seq(Items(access))
+        match self.null {
+            // Serde would take the items of a list for the fields of a structure, in their order.
+            Null::Map => Err(Error::invalid_type(Unexpected::Seq, &self.visitor)),
+            _ => self.visitor.visit_seq(Items(access)),
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {

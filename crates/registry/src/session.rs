@@ -233,16 +233,16 @@ fn reason(url: &str, error: &reqwest::Error) -> String {
 /// What a registry has against our certificate, or against our having none. It says so after its own half of the
 /// handshake, so that the connection can be lost before its reason is read.
 fn refused_client(texts: &[String]) -> Option<String> {
+    /// The words of the HTTP library for a connection that went before a reply came.
+    const LOST: [&str; 3] =
+        ["connection was not ready", "connection closed", "stream closed because of a broken pipe"];
     let alert = texts.iter().find_map(|text| text.split_once("received fatal alert: "));
     let reason = match alert {
         Some((_, "CertificateRequired")) => "certificate required",
         Some((_, "BadCertificate")) => "bad certificate",
         Some((_, "UnknownCA")) => "unknown certificate authority",
         Some((_, other)) => other,
-        None if texts
-            .iter()
-            .any(|text| text == "connection was not ready" || text == "connection closed") =>
-        {
+        None if texts.iter().any(|text| LOST.contains(&text.as_str())) => {
             "connection closed without an answer; the registry may want another certificate of its client"
         }
         None => return None,

@@ -37,7 +37,8 @@ impl Pidfile {
         let running = fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
         let own = std::process::id();
         let written = fs::metadata(path).and_then(|metadata| metadata.modified());
-        let is_engine = |pid: u32| is_alive(pid) && !written.as_ref().is_ok_and(|time| is_younger(pid, *time));
+        let is_engine =
+            |pid: u32| is_alive(pid) && !written.as_ref().is_ok_and(|time| is_younger(pid, *time));
         if let Some(pid) = running.filter(|pid| *pid != own && is_engine(*pid)) {
             return Err(PidfileError::Running { pid, path: path.to_owned() });
         }
