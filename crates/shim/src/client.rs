@@ -372,6 +372,7 @@ mod tests {
             started_at: None,
             exit: None,
             execs: Vec::new(),
+            services: Vec::new(),
         };
         let reply = Message::Reply { sequence: request.sequence, result: Ok(Reply::State(state)) };
         let mut writer = FrameWriter::default();

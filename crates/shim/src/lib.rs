@@ -36,6 +36,7 @@ pub mod exit;
 pub mod log;
 pub mod message;
 mod readiness;
+pub mod service;
 pub mod spawn;
 pub mod wire;
 
@@ -46,4 +47,5 @@ pub use message::{
     Attach, Event, ExecConfig, Failure, FailureKind, Framing, Message, Reply, Request, RequestBody, State,
     Status, Target,
 };
+pub use service::{HostName, NameServer, NameService, Origin, Service, ServiceKind};
 pub use spawn::{Launcher, SpawnError};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, StdinMode, User};
 use crate::exit::{ExitRecord, ExitStatus};
+use crate::service::{Service, ServiceKind};
 
 /// A frame towards the supervisor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub enum RequestBody {
     Processes,
     /// Asks for the state.
     State,
+    /// Runs a server beside the container, or tells the one that runs something else. Carries the sockets that [`Service`]
+    /// names. Allowed before `Start`, so that the program finds it.
+    Serve(Service),
     /// Ends a supervisor whose container was created and will not be started.
     Delete,
 }
@@ -169,6 +173,9 @@ pub struct State {
     pub exit: Option<ExitRecord>,
     /// Further processes that run now, by exec ID, with their process IDs.
     pub execs: Vec<(String, i32)>,
+    /// Servers that run beside the container.
+    #[serde(default)]
+    pub services: Vec<ServiceKind>,
 }
 
 /// What a container is doing.

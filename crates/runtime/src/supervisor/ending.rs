@@ -9,6 +9,7 @@ use shim::log::Stream;
 use shim::{Event, ExitRecord, Status, Target};
 
 use super::process::{Exit, INIT, Process};
+use super::services::Services;
 use super::state::{Container, Phase, Supervisor};
 use crate::hooks::{self, HookState, Kind};
 
@@ -141,6 +142,7 @@ impl Supervisor {
     /// Gives up the container: nobody can connect or start anything any more.
     pub(super) fn leave(&mut self, run_dir: &Path) {
         self.stop_listening();
+        self.services = Services::default();
         for name in [shim::client::SOCKET_FILE, super::requests::PID_FILE] {
             let path = run_dir.join(name);
             if let Err(error) = fs::remove_file(&path)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
+use shim::ServiceKind;
 
 /// Events taken at a time; what is left is reported again.
 const EVENTS: usize = 16;
@@ -29,6 +30,8 @@ pub(super) enum Token {
     Stdin(u32),
     /// The socket of an attached client.
     Client(u32),
+    /// A socket of a server, by a number of the server's.
+    Service(ServiceKind, u32),
 }
 
 impl Token {
@@ -42,6 +45,7 @@ impl Token {
             Self::Stderr(number) => (5, number),
             Self::Stdin(number) => (6, number),
             Self::Client(number) => (7, number),
+            Self::Service(ServiceKind::Names, number) => (8, number),
         };
         kind << 32 | u64::from(number)
     }
@@ -56,7 +60,8 @@ impl Token {
             4 => Self::Stdout(number),
             5 => Self::Stderr(number),
             6 => Self::Stdin(number),
-            _ => Self::Client(number),
+            7 => Self::Client(number),
+            _ => Self::Service(ServiceKind::Names, number),
         }
     }
 }
@@ -157,6 +162,7 @@ mod tests {
             Token::Stderr(u32::MAX),
             Token::Stdin(1),
             Token::Client(9),
+            Token::Service(ServiceKind::Names, 3),
         ];
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), token);

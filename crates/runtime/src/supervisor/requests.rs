@@ -7,8 +7,8 @@ use std::path::Path;
 
 use oci::runtime::{LinuxNamespaceType, LinuxResources, Spec};
 use shim::{
-    Attach, Config, ExecConfig, Failure, FailureKind, Message, Reply, Request, RequestBody, State, Status,
-    Target,
+    Attach, Config, ExecConfig, Failure, FailureKind, Message, Reply, Request, RequestBody, Service, State,
+    Status, Target,
 };
 use sys::Errno;
 
@@ -60,6 +60,7 @@ impl Supervisor {
             RequestBody::Resume => self.resume(),
             RequestBody::Update(resources) => self.update(&resources),
             RequestBody::Processes => self.list(),
+            RequestBody::Serve(service) => self.serve_beside(service, descriptors),
             RequestBody::State => Ok(Reply::State(self.describe())),
             RequestBody::Delete => self.delete(),
         }
@@ -128,6 +129,13 @@ impl Supervisor {
             super::complain(format_args!("cannot watch memory: {error}"));
         }
         self.stay_ready();
+    }
+
+    /// Runs a server beside the container, or tells the one that runs something else.
+    fn serve_beside(&mut self, service: Service, descriptors: Vec<OwnedFd>) -> Answer {
+        let pid = self.processes.get(&INIT).map_or(0, |process| process.pid);
+        self.services.configure(&self.poll, service, descriptors, pid)?;
+        Ok(Reply::Done)
     }
 
     fn attach_request(&mut self, attach: Attach, mut descriptors: Vec<OwnedFd>) -> Answer {
@@ -255,6 +263,7 @@ impl Supervisor {
             started_at: container.started_at,
             exit: container.exit.clone(),
             execs: execs.collect(),
+            services: self.services.kinds(),
         }
     }
 
@@ -433,11 +442,11 @@ fn not_found(message: &str) -> Failure {
     Failure { kind: FailureKind::NotFound, message: message.to_owned() }
 }
 
-fn invalid(message: &str) -> Failure {
+pub(super) fn invalid(message: &str) -> Failure {
     Failure { kind: FailureKind::Invalid, message: message.to_owned() }
 }
 
-fn system(action: &str, error: Errno) -> Failure {
+pub(super) fn system(action: &str, error: Errno) -> Failure {
     Failure { kind: FailureKind::System, message: format!("cannot {action}: {error}") }
 }
 

@@ -17,6 +17,7 @@ use super::control::{self, Connection};
 use super::logging::ContainerLog;
 use super::poll::{Poll, Ready, Token};
 use super::process::{Exit, INIT, Process};
+use super::services::Services;
 use crate::cgroup::{Cgroup, OomWatch};
 use crate::gate::StartGate;
 
@@ -60,6 +61,7 @@ pub(super) struct Supervisor {
     /// By number; the container's first process is [`INIT`].
     pub(super) processes: BTreeMap<u32, Process>,
     pub(super) container: Option<Container>,
+    pub(super) services: Services,
     pub(super) phase: Phase,
     /// What outputs are read into; empty while the container is quiet.
     pub(super) buffer: Vec<u8>,
@@ -125,6 +127,7 @@ impl Supervisor {
             clients: BTreeMap::new(),
             processes: BTreeMap::new(),
             container: None,
+            services: Services::default(),
             phase: Phase::Waiting,
             buffer: Vec::new(),
             quiet_at: None,
@@ -164,21 +167,30 @@ impl Supervisor {
             Token::Stderr(number) => self.take_output(number, shim::log::Stream::Stderr),
             Token::Stdin(number) => self.flush_stdin(number),
             Token::Client(number) => self.serve_client(number, ready.flags),
+            Token::Service(kind, number) => {
+                self.services.ready(&self.poll, kind, number, ready.flags);
+                self.stay_ready();
+            }
         }
     }
 
     /// How long to wait at most.
     fn patience(&self) -> Option<Duration> {
-        let first = [self.quiet_at, self.drain_until].into_iter().flatten().min()?;
+        let deadlines = [self.quiet_at, self.drain_until, self.services.deadline()];
+        let first = deadlines.into_iter().flatten().min()?;
         Some(first.saturating_duration_since(Instant::now()))
     }
 
     /// Does what is due by time.
     fn tick(&mut self) {
-        if self.quiet_at.is_none() && self.drain_until.is_none() {
+        let served = self.services.deadline();
+        if self.quiet_at.is_none() && self.drain_until.is_none() && served.is_none() {
             return;
         }
         let now = Instant::now();
+        if served.is_some_and(|at| at <= now) {
+            self.services.tick(&self.poll, now);
+        }
         if self.quiet_at.is_some_and(|at| at <= now) {
             self.quiet_at = None;
             self.release();
@@ -197,6 +209,7 @@ impl Supervisor {
     pub(super) fn release(&mut self) {
         self.buffer = Vec::new();
         self.clients.values_mut().for_each(Client::release);
+        self.services.release();
         if let Some(container) = &mut self.container {
             container.log.release();
         }
