@@ -85,8 +85,8 @@ fn port_map(settings: &Settings, published: &Published) -> PortMap {
     }
     for port in published.endpoints.iter().flat_map(|endpoint| &endpoint.ports) {
         let key = format!("{}/{}", port.container_port, port.protocol);
-        let binding =
-            PortBinding { host_ip: port.host_ip.to_string(), host_port: port.host_port.to_string() };
+        let host_port = if port.is_routed() { String::new() } else { port.host_port.to_string() };
+        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port };
         map.entry(key).or_default().get_or_insert_default().push(binding);
     }
     map
@@ -100,14 +100,17 @@ pub(crate) fn ports(settings: &Settings, published: &Published) -> Vec<Port> {
         let port = Port { private_port, protocol: protocol.to_string(), ..Port::default() };
         match bindings {
             None => ports.push(port),
-            Some(bindings) => ports.extend(bindings.into_iter().map(|binding| Port {
-                ip: binding.host_ip,
-                public_port: binding.host_port.parse().unwrap_or_default(),
-                ..port.clone()
-            })),
+            Some(bindings) => {
+                ports.extend(bindings.into_iter().map(|binding| match binding.host_port.parse() {
+                    Ok(public_port) => Port { ip: binding.host_ip, public_port, ..port.clone() },
+                    // Reached at the container's own address.
+                    Err(_) => port.clone(),
+                }))
+            }
         }
     }
     ports.sort();
+    ports.dedup();
     ports
 }
 

@@ -71,10 +71,26 @@ impl Engine {
         container.ask(|reply| Command::Connect { network, settings, reply }).await
     }
 
-    /// Takes a container out of a network.
+    /// Takes a container out of a network; with force also one that is gone, whose endpoint is still there.
     pub async fn disconnect_network(&self, network: String, request: DisconnectRequest) -> Result<(), Error> {
-        let container = self.find(&request.container)?;
-        container.ask(|reply| Command::Disconnect { network, reply }).await
+        let DisconnectRequest { container, force } = request;
+        match self.find(&container) {
+            Ok(found) => found.ask(|reply| Command::Disconnect { network, force, reply }).await,
+            Err(error) if force => self.forget_endpoint(&network, &container, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Frees what a container that is gone has left in a network.
+    fn forget_endpoint(&self, network: &str, container: &str, not_found: Error) -> Result<(), Error> {
+        let record = self.networks().inspect(network)?;
+        let container = container.strip_prefix('/').unwrap_or(container);
+        let endpoints = self.networks().endpoints(&record.id);
+        let left = endpoints.iter().find(|endpoint| {
+            [&endpoint.container_name, &endpoint.container_id].contains(&&container.to_owned())
+        });
+        self.networks().release(left.ok_or(not_found)?);
+        Ok(())
     }
 
     fn network_event(&self, action: &str, record: &NetworkRecord) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cidr::Cidr;
 use crate::error::Error;
@@ -66,6 +66,13 @@ fn set_parameters(name: &str, addresses: &[Cidr]) -> Result<(), Error> {
     write_parameter("ipv4", name, "route_localnet", "1")?;
     write_parameter("ipv6", name, "accept_ra", "0")?;
     write_parameter("ipv6", name, "disable_ipv6", if ipv6 { "0" } else { "1" })
+}
+
+/// Lets packets between the containers of a bridge pass the firewall, so that a published port shows them each other's true
+/// address. Returns whether they do: a kernel without `br_netfilter`, or without that module loaded, knows nothing of it.
+pub(crate) fn filter_bridged(socket: &mut RouteSocket, bridge: &Link) -> bool {
+    Path::new("/proc/sys/net/bridge").exists()
+        && socket.execute_all(vec![link::filter_bridged(bridge.index)]).is_ok()
 }
 
 fn write_parameter(family: &str, interface: &str, parameter: &str, value: &str) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::id;
 use crate::namespace::{self, Ipv6, Namespace};
 use crate::networks::{Networks, lock};
+use crate::options::GatewayMode;
 use crate::pool::Prepared;
 use crate::port::{PortBinding, PublishedPort};
 use crate::record::{Driver, NetworkRecord};
@@ -112,6 +113,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Shows a container's endpoints under its new name.
+    pub fn rename(&self, container_id: &str, name: &str) {
+        self.state().rename(container_id, name);
+    }
+
     /// Frees the endpoint's address and ports. Its interfaces go with the namespace; nothing here waits for that.
     pub fn release(&self, endpoint: &EndpointInfo) {
         self.give_back(endpoint, Published::Yes);
@@ -164,8 +170,12 @@ impl Networks {
 
     fn plug(&self, namespace: &mut Namespace, endpoint: &EndpointInfo, routes: Routes) -> Result<(), Error> {
         let record = self.inspect(&endpoint.network_id)?;
-        let Some(name) = &record.bridge else { return Ok(()) };
         let mut host = lock(&self.host);
+        if record.driver == Driver::Macvlan {
+            let parent = record.parent(&mut host)?;
+            return sandbox::plug_macvlan(&mut host, namespace, parent, endpoint, routes);
+        }
+        let Some(name) = &record.bridge else { return Ok(()) };
         let failed = |source| Error::Link { action: "look for bridge", subject: name.clone(), source };
         let link = host.link(name).map_err(failed)?;
         let link = link.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
@@ -241,8 +251,18 @@ impl Reservation<'_> {
 
     fn take_port(&mut self, record: &NetworkRecord, binding: &PortBinding) -> Result<(), Error> {
         let addresses = self.networks.binding_addresses(record, &self.endpoint, binding)?;
-        let taken: Vec<PublishedPort> = lock(&self.networks.ports).publish(binding, &addresses)?;
-        self.endpoint.ports.extend(taken);
+        let is_routed = |address: &IpAddr| record.gateway_mode(*address) == GatewayMode::Routed;
+        let (routed, translated): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_routed);
+        let ports = &mut self.endpoint.ports;
+        ports.extend(routed.into_iter().map(|host_ip| PublishedPort {
+            container_port: binding.container_port,
+            protocol: binding.protocol,
+            host_ip,
+            host_port: 0,
+        }));
+        if !translated.is_empty() {
+            ports.extend(lock(&self.networks.ports).publish(binding, &translated)?);
+        }
         self.networks.state().update(&self.endpoint);
         Ok(())
     }

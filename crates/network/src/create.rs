@@ -7,6 +7,7 @@ use crate::bridge;
 use crate::cidr::Cidr;
 use crate::config::AddressPool;
 use crate::error::Error;
+use crate::firewall::Bridge;
 use crate::id;
 use crate::ipam;
 use crate::networks::{Networks, gateways, lock, routes_failed};
@@ -83,11 +84,16 @@ impl Networks {
         if self.state().networks.values().any(|network| network.record.name == record.name) {
             return Err(Error::NameTaken(record.name));
         }
+        if record.driver == Driver::Macvlan {
+            self.check_macvlan(&record)?;
+        }
         record.ipam.config = self.choose_subnets(&record, &request.ipam_config)?;
-        let bridge = record.options.get(options::BRIDGE_NAME).cloned();
-        let bridge = bridge.unwrap_or_else(|| format!("br-{}", &record.id[..12]));
-        self.check_interface_is_new(&bridge)?;
-        record.bridge = Some(bridge);
+        if record.driver == Driver::Bridge {
+            let bridge = record.options.get(options::BRIDGE_NAME).cloned();
+            let bridge = bridge.unwrap_or_else(|| format!("br-{}", &record.id[..12]));
+            self.check_interface_is_new(&bridge)?;
+            record.bridge = Some(bridge);
+        }
         self.install(&record).inspect_err(|_| self.uninstall(&record))?;
         self.store.put(&record.id, &record).inspect_err(|_| self.uninstall(&record))?;
         Ok(record)
@@ -142,30 +148,59 @@ impl Networks {
 
     /// Brings a new network into being, its record not yet stored.
     fn install(&self, record: &NetworkRecord) -> Result<(), Error> {
-        let name = record.bridge.as_deref().expect("a new network has a bridge");
+        let Some(name) = record.bridge.as_deref() else {
+            self.state().networks.insert(record.id.clone(), Network::new(record.clone()));
+            return Ok(());
+        };
         let mut host = lock(&self.host);
-        bridge::ensure(&mut host, name, &gateways(record), record.mtu().unwrap_or(self.mtu))?;
+        let link = bridge::ensure(&mut host, name, &gateways(record), record.mtu().unwrap_or(self.mtu))?;
+        let bridged = self.config.firewall && bridge::filter_bridged(&mut host, &link);
         drop(host);
         if self.config.ip_forward && record.enable_ipv6 {
             bridge::enable_forwarding(true)?;
         }
-        self.state().networks.insert(record.id.clone(), Network::new(record.clone()));
-        self.replace_rules()
+        let mut network = Network::new(record.clone());
+        network.bridged = bridged;
+        self.insert(network)
+    }
+
+    /// Enters a network, and adds its rules to those that are there; where that fails, all are put into place again.
+    fn insert(&self, network: Network) -> Result<(), Error> {
+        // The firewall is locked first, so that nobody puts all rules into place between the two steps.
+        let mut firewall = self.firewall.as_ref().map(lock);
+        let bridge = network.firewall_bridge();
+        self.state().networks.insert(network.record.id.clone(), network);
+        let (Some(firewall), Some(bridge)) = (&mut firewall, bridge) else { return Ok(()) };
+        let (bridges, redirections) = self.state().firewall();
+        firewall.add_bridge(&bridge, &bridges).or_else(|error| {
+            tracing::warn!(%error, "the firewall's rules are put into place again");
+            firewall.replace(&bridges, &redirections)
+        })
     }
 
     /// Takes a network out of the state and the kernel. What fails here is found again at the next start.
     fn uninstall(&self, record: &NetworkRecord) {
+        let rules = Network::new(record.clone()).firewall_bridge();
         self.state().networks.remove(&record.id);
-        if let Err(error) = self.replace_rules() {
+        let Some(name) = &record.bridge else { return };
+        if let Err(error) = self.remove_rules(rules) {
             tracing::warn!(network = record.name, %error, "rules could not be removed");
         }
-        let Some(name) = &record.bridge else { return };
         let mut host = lock(&self.host);
         let removed =
             host.link(name).and_then(|link| link.map_or(Ok(()), |link| host.delete_link(link.index)));
         if let Err(error) = removed {
             tracing::warn!(network = record.name, bridge = name, %error, "bridge could not be removed");
         }
+    }
+
+    fn remove_rules(&self, bridge: Option<Bridge>) -> Result<(), Error> {
+        let (Some(firewall), Some(bridge)) = (&self.firewall, bridge) else { return Ok(()) };
+        let mut firewall = lock(firewall);
+        let (bridges, redirections) = self.state().firewall();
+        let removed = firewall.remove_bridge(&bridge, &bridges);
+        // They may not be there: a network that could not be made, or a firewall that something else flushed.
+        removed.or_else(|_| firewall.replace(&bridges, &redirections))
     }
 
     fn choose_subnets(
@@ -188,9 +223,10 @@ impl Networks {
             let matching: Vec<&SubnetRequest> =
                 requests.iter().filter(|request| Family::of(request) == family).collect();
             if matching.len() > 1 {
-                return Err(Error::InvalidNetwork(vec![
-                    "bridge driver doesn't support multiple subnets".to_owned(),
-                ]));
+                let driver = record.driver.as_str();
+                return Err(Error::InvalidNetwork(vec![format!(
+                    "{driver} driver doesn't support multiple subnets"
+                )]));
             }
             let request = matching.first().copied().cloned().unwrap_or_default();
             let subnet = match request.subnet {
@@ -262,15 +298,16 @@ pub(crate) fn is_predefined(name: &str) -> bool {
 
 fn blank_record(request: &NetworkRequest) -> Result<NetworkRecord, Error> {
     check_name(&request.name)?;
-    match request.driver.as_str() {
-        "" | "bridge" => {}
+    let driver = match request.driver.as_str() {
+        "" | "bridge" => Driver::Bridge,
+        "macvlan" => Driver::Macvlan,
         other => return Err(Error::UnsupportedDriver(other.to_owned())),
-    }
+    };
     let record = NetworkRecord {
         id: id::random_id(),
         name: request.name.clone(),
         created: id::now(),
-        driver: Driver::Bridge,
+        driver,
         scope: Scope::Local,
         enable_ipv4: request.enable_ipv4.unwrap_or(true),
         enable_ipv6: request.enable_ipv6.unwrap_or(false),
@@ -318,7 +355,10 @@ fn check_record(record: &NetworkRecord, request: &NetworkRequest) -> Result<(), 
     if !record.enable_ipv4 && !record.enable_ipv6 {
         return Err(Error::InvalidNetwork(vec!["IPv4 or IPv6 must be enabled".to_owned()]));
     }
-    record.check_options()
+    match record.driver {
+        Driver::Macvlan => record.check_macvlan_options(),
+        _ => record.check_options(),
+    }
 }
 
 /// Checks what the requests say against itself, and tells everything that is wrong, in Docker's words.
@@ -418,9 +458,10 @@ mod tests {
             blank_record(&request).unwrap_err().to_string()
         };
         assert_eq!(
-            with(|request| request.driver = "macvlan".into()),
-            "network driver \"macvlan\" is not supported"
+            with(|request| request.driver = "ipvlan".into()),
+            "network driver \"ipvlan\" is not supported"
         );
+        assert!(with(|request| request.driver = "macvlan".into()).contains("-o parent="));
         assert_eq!(
             with(|request| request.name = "host".into()),
             "operation is not permitted on predefined host network "

@@ -114,6 +114,14 @@ pub enum Error {
         /// The network's name.
         network: String,
     },
+    /// Another network's containers share this interface.
+    #[error("network {network} is already using parent interface {parent}")]
+    ParentTaken {
+        /// The network that has it.
+        network: String,
+        /// The interface.
+        parent: String,
+    },
     /// A network of this name exists.
     #[error("network with name {0} already exists")]
     NameTaken(String),

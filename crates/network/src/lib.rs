@@ -42,6 +42,7 @@ mod id;
 mod ipam;
 mod link;
 mod mac;
+mod macvlan;
 mod namespace;
 mod netlink;
 mod networks;

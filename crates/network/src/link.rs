@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage, State,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -43,6 +43,18 @@ pub(crate) struct Route {
     pub(crate) destination: Cidr,
     /// Index of the interface it leaves by.
     pub(crate) interface: Option<u32>,
+}
+
+/// An interface in a namespace that shares the wire of one of the host's.
+#[derive(Debug)]
+pub(crate) struct MacvlanRequest<'a> {
+    /// Index of the host's interface.
+    pub(crate) parent: u32,
+    pub(crate) mode: MacVlanMode,
+    pub(crate) name: &'a str,
+    pub(crate) netns: BorrowedFd<'a>,
+    pub(crate) mac: Option<MacAddress>,
+    pub(crate) mtu: u32,
 }
 
 /// A veth pair whose peer is in another namespace from the first moment.
@@ -137,6 +149,24 @@ impl RouteSocket {
             ],
         );
         set_up(&mut message);
+        self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Makes an interface on the wire of another, inside the namespace.
+    pub(crate) fn create_macvlan(&mut self, request: &MacvlanRequest<'_>) -> io::Result<()> {
+        let mode = vec![InfoMacVlan::Mode(request.mode)];
+        let mut attributes = vec![
+            LinkAttribute::IfName(request.name.to_owned()),
+            LinkAttribute::Link(request.parent),
+            LinkAttribute::Mtu(request.mtu),
+            LinkAttribute::NetNsFd(request.netns.as_raw_fd()),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::MacVlan),
+                LinkInfo::Data(InfoData::MacVlan(mode)),
+            ]),
+        ];
+        attributes.extend(request.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        let message = link_message(0, attributes);
         self.execute(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -243,6 +273,13 @@ pub(crate) fn set_hairpin(index: u32) -> Request {
     let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(port)];
     let message = link_message(index, vec![LinkAttribute::LinkInfo(info)]);
     (RouteNetlinkMessage::NewLink(message), 0)
+}
+
+/// Lets what a bridge passes between its ports pass the firewall.
+pub(crate) fn filter_bridged(index: u32) -> Request {
+    let data = vec![InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
+    let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(data))];
+    (RouteNetlinkMessage::NewLink(link_message(index, vec![LinkAttribute::LinkInfo(info)])), 0)
 }
 
 /// Gives an interface a hardware address.

@@ -15,11 +15,11 @@ use crate::endpoint::EndpointInfo;
 use crate::error::Error;
 use crate::firewall::{Finding, Firewall};
 use crate::netlink::RouteSocket;
-use crate::options;
+use crate::options::{self, GatewayMode};
 use crate::pool::{PoolStatus, SandboxPool};
 use crate::port_allocator::PortAllocator;
 use crate::predefined::{self, PREDEFINED};
-use crate::record::NetworkRecord;
+use crate::record::{IpamConfig, NetworkRecord};
 use crate::sandbox::Port;
 use crate::state::{Network, State};
 
@@ -182,16 +182,13 @@ impl Networks {
     }
 
     fn raise_bridges(&self) -> Result<(), Error> {
-        let state = self.state();
+        let mut state = self.state();
         let mut host = lock(&self.host);
-        for network in state.networks.values() {
+        for network in state.networks.values_mut() {
             let Some(name) = &network.record.bridge else { continue };
-            bridge::ensure(
-                &mut host,
-                name,
-                &gateways(&network.record),
-                network.record.mtu().unwrap_or(self.mtu),
-            )?;
+            let mtu = network.record.mtu().unwrap_or(self.mtu);
+            let link = bridge::ensure(&mut host, name, &gateways(&network.record), mtu)?;
+            network.bridged = self.config.firewall && bridge::filter_bridged(&mut host, &link);
         }
         if self.config.ip_forward {
             bridge::enable_forwarding(false)?;
@@ -299,6 +296,8 @@ fn load(store: &Store, config: &Config, mtu: u32, host: &mut RouteSocket) -> Res
 
 /// The addresses of a network's bridge.
 pub(crate) fn gateways(record: &NetworkRecord) -> Vec<Cidr> {
-    let config = record.ipam.config.iter();
+    let isolated =
+        |config: &IpamConfig| record.gateway_mode(config.subnet.address()) == GatewayMode::Isolated;
+    let config = record.ipam.config.iter().filter(|config| !isolated(config));
     config.filter_map(|config| Cidr::new(config.gateway?, config.subnet.prefix())).collect()
 }

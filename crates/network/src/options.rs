@@ -15,10 +15,46 @@ pub(crate) const ENABLE_MASQUERADE: &str = "com.docker.network.bridge.enable_ip_
 pub(crate) const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 /// Marks the network named `bridge`.
 pub(crate) const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
+/// How IPv4 passes between the network and the outside.
+pub(crate) const GATEWAY_MODE_4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+/// How IPv6 passes.
+pub(crate) const GATEWAY_MODE_6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
 /// Bytes in a packet.
 pub(crate) const MTU: &str = "com.docker.network.driver.mtu";
 
+/// How packets pass between a network and the outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum GatewayMode {
+    /// The host's address stands for the containers', and only published ports are reached.
+    #[default]
+    Nat,
+    /// The same, and who has a route reaches every port of the containers.
+    NatUnprotected,
+    /// Nothing is translated: published ports are reached at the containers' own addresses.
+    Routed,
+    /// The bridge has no address; for internal networks.
+    Isolated,
+}
+
+impl GatewayMode {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" | "nat" => Some(Self::Nat),
+            "nat-unprotected" => Some(Self::NatUnprotected),
+            "routed" => Some(Self::Routed),
+            "isolated" => Some(Self::Isolated),
+            _ => None,
+        }
+    }
+}
+
 impl NetworkRecord {
+    /// How packets of this address's family pass.
+    pub(crate) fn gateway_mode(&self, of_family: IpAddr) -> GatewayMode {
+        let name = if of_family.is_ipv4() { GATEWAY_MODE_4 } else { GATEWAY_MODE_6 };
+        self.options.get(name).and_then(|value| GatewayMode::parse(value)).unwrap_or_default()
+    }
+
     /// A yes-or-no option; yes where it is not given.
     pub(crate) fn switch(&self, name: &str) -> bool {
         self.options.get(name).and_then(|value| parse_switch(value)).unwrap_or(true)
@@ -36,7 +72,17 @@ impl NetworkRecord {
 
     /// Refuses options that are not known or have no sense, by name.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
-        self.options.iter().try_for_each(|(name, value)| check(name, value))
+        for (name, value) in &self.options {
+            check(name, value)?;
+            if value == "isolated"
+                && !self.internal
+                && [GATEWAY_MODE_4, GATEWAY_MODE_6].contains(&name.as_str())
+            {
+                let reason = "this mode is for internal networks (--internal)";
+                return Err(Error::InvalidOption { name: name.clone(), value: value.clone(), reason });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -50,7 +96,11 @@ fn check(name: &str, value: &str) -> Result<(), Error> {
             "it is no number of bytes from 68 to 65535"
         }
         BRIDGE_NAME if !is_interface_name(value) => "it is no interface name",
-        ENABLE_ICC | ENABLE_MASQUERADE | HOST_BINDING | MTU | BRIDGE_NAME => return Ok(()),
+        GATEWAY_MODE_4 | GATEWAY_MODE_6 if GatewayMode::parse(value).is_none() => {
+            "it is none of nat, nat-unprotected, routed and isolated"
+        }
+        ENABLE_ICC | ENABLE_MASQUERADE | HOST_BINDING | MTU | BRIDGE_NAME | GATEWAY_MODE_4
+        | GATEWAY_MODE_6 => return Ok(()),
         _ => "this driver option is not supported",
     };
     Err(Error::InvalidOption { name: name.to_owned(), value: value.to_owned(), reason })
@@ -85,15 +135,20 @@ mod tests {
             (MTU, "67"),
             (BRIDGE_NAME, "a/b"),
             (BRIDGE_NAME, "sixteen-letters-"),
-            ("com.docker.network.bridge.gateway_mode_ipv4", "routed"),
+            (GATEWAY_MODE_4, "bridged"),
+            ("com.docker.network.bridge.inhibit_ipv4", "true"),
             ("encrypted", ""),
         ] {
             let error = check(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
-        for (name, value) in
-            [(ENABLE_ICC, "0"), (HOST_BINDING, "127.0.0.1"), (MTU, "1400"), (BRIDGE_NAME, "br.1")]
-        {
+        for (name, value) in [
+            (ENABLE_ICC, "0"),
+            (HOST_BINDING, "127.0.0.1"),
+            (MTU, "1400"),
+            (BRIDGE_NAME, "br.1"),
+            (GATEWAY_MODE_6, "routed"),
+        ] {
             assert!(check(name, value).is_ok(), "{name}={value}");
         }
     }

@@ -56,8 +56,15 @@ pub struct PublishedPort {
     pub protocol: Protocol,
     /// The host's address; unspecified is every one of its family.
     pub host_ip: IpAddr,
-    /// The port on the host.
+    /// The port on the host; 0 where the container is reached at its own address.
     pub host_port: u16,
+}
+
+impl PublishedPort {
+    /// Whether it is reached at the container's own address, by no port of the host.
+    pub fn is_routed(&self) -> bool {
+        self.host_port == 0
+    }
 }
 
 impl fmt::Display for PublishedPort {

@@ -79,6 +79,9 @@ impl PortAllocator {
 
     /// Enters a port of a container that runs. It stays published even where another program got hold of it.
     pub(crate) fn adopt(&mut self, port: &PublishedPort) {
+        if port.is_routed() {
+            return;
+        }
         let key = key(port.protocol, port.host_ip, port.host_port);
         let socket = reserve(port.protocol, port.host_ip, port.host_port);
         if let Err(error) = &socket {

@@ -46,6 +46,8 @@ pub struct NetworkRecord {
 pub enum Driver {
     /// A bridge on the host.
     Bridge,
+    /// Interfaces of their own on the wire of one of the host's.
+    Macvlan,
     /// The host's own network namespace.
     Host,
     /// A namespace with a loopback interface only.
@@ -57,6 +59,7 @@ impl Driver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
+            Self::Macvlan => "macvlan",
             Self::Host => "host",
             Self::Null => "null",
         }

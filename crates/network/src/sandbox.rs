@@ -4,10 +4,12 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
+use netlink_packet_route::link::MacVlanMode;
+
 use crate::cidr::Cidr;
 use crate::endpoint::EndpointInfo;
 use crate::error::Error;
-use crate::link::{self, VethRequest};
+use crate::link::{self, MacvlanRequest, VethRequest};
 use crate::namespace::Namespace;
 use crate::netlink::{Request, RouteSocket};
 
@@ -56,6 +58,40 @@ pub(crate) fn plug(
     })?;
     address(namespace, inner, endpoint, routes).map_err(failed("configure interface", inner))?;
     host.await_carrier(outer).map_err(failed("wait for interface", outer))
+}
+
+/// The host's interface whose wire a network's containers share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parent {
+    pub(crate) index: u32,
+    pub(crate) mtu: u32,
+    pub(crate) mode: MacVlanMode,
+}
+
+/// Makes the endpoint's interface on the parent's wire and gives it addresses and routes.
+pub(crate) fn plug_macvlan(
+    host: &mut RouteSocket,
+    namespace: &mut Namespace,
+    parent: Parent,
+    endpoint: &EndpointInfo,
+    routes: Routes,
+) -> Result<(), Error> {
+    let Some(name) = &endpoint.interface else { return Ok(()) };
+    let failed =
+        |action: &'static str| move |source| Error::Link { action, subject: name.to_owned(), source };
+    host.create_macvlan(&MacvlanRequest {
+        parent: parent.index,
+        mode: parent.mode,
+        name,
+        netns: namespace.netns.as_fd(),
+        mac: endpoint.mac,
+        mtu: parent.mtu,
+    })
+    .map_err(|source| match source.raw_os_error() {
+        Some(95) => Error::KernelFeature { feature: "macvlan interfaces", hint: "load the module `macvlan`" },
+        _ => failed("create macvlan interface")(source),
+    })?;
+    address(namespace, name, endpoint, routes).map_err(failed("configure interface"))
 }
 
 /// Gives the interface that a prepared namespace has the endpoint's addresses.

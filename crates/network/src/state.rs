@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::endpoint::{EndpointInfo, EndpointRequest};
 use crate::error::Error;
-use crate::firewall::{Bridge, Redirection};
+use crate::firewall::{Bridge, Redirection, Subnet};
 use crate::id;
 use crate::ipam::{Pool, Refusal};
 use crate::mac::MacAddress;
@@ -17,6 +17,8 @@ use crate::record::{Driver, NetworkRecord};
 pub(crate) struct Network {
     pub(crate) record: NetworkRecord,
     pub(crate) pools: Vec<Pool>,
+    /// Whether packets between its containers pass the firewall too.
+    pub(crate) bridged: bool,
     /// By endpoint ID.
     pub(crate) endpoints: BTreeMap<String, EndpointInfo>,
 }
@@ -30,7 +32,7 @@ pub(crate) struct State {
 impl Network {
     pub(crate) fn new(record: NetworkRecord) -> Self {
         let pools = record.ipam.config.iter().map(Pool::new).collect();
-        Self { record, pools, endpoints: BTreeMap::new() }
+        Self { record, pools, bridged: false, endpoints: BTreeMap::new() }
     }
 
     /// What the firewall needs to know; `None` for networks without a bridge.
@@ -38,19 +40,29 @@ impl Network {
         let config = &self.record.ipam.config;
         Some(Bridge {
             name: self.record.bridge.clone()?,
-            subnets: config.iter().map(|config| (config.subnet, config.gateway)).collect(),
+            subnets: config
+                .iter()
+                .map(|config| Subnet {
+                    network: config.subnet,
+                    gateway: config.gateway,
+                    mode: self.record.gateway_mode(config.subnet.address()),
+                })
+                .collect(),
             icc: self.record.switch(options::ENABLE_ICC),
             masquerade: self.record.switch(options::ENABLE_MASQUERADE),
             internal: self.record.internal,
+            bridged: self.bridged,
         })
     }
 
     /// Chooses addresses for a new endpoint and enters it.
     fn reserve(&mut self, request: &EndpointRequest, interface: &str) -> Result<EndpointInfo, Error> {
         let mut endpoint = self.blank_endpoint(request);
-        if self.record.driver == Driver::Bridge {
+        if matches!(self.record.driver, Driver::Bridge | Driver::Macvlan) {
             self.allocate_addresses(request, &mut endpoint)?;
             endpoint.interface = Some(interface.to_owned());
+        }
+        if self.record.driver == Driver::Bridge {
             endpoint.host_interface = Some(id::random_interface());
         }
         self.endpoints.insert(endpoint.endpoint_id.clone(), endpoint.clone());
@@ -218,6 +230,14 @@ impl State {
         }
     }
 
+    /// Gives a container's endpoints its new name.
+    pub(crate) fn rename(&mut self, container_id: &str, name: &str) {
+        let endpoints = self.networks.values_mut().flat_map(|network| network.endpoints.values_mut());
+        for endpoint in endpoints.filter(|endpoint| endpoint.container_id == container_id) {
+            name.clone_into(&mut endpoint.container_name);
+        }
+    }
+
     /// Forgets an endpoint and frees its addresses; `None` where it was not there.
     pub(crate) fn release(&mut self, network_id: &str, endpoint_id: &str) -> Option<EndpointInfo> {
         let network = self.networks.get_mut(network_id)?;
@@ -228,7 +248,9 @@ impl State {
 
     /// What the firewall needs to know of all networks and ports.
     pub(crate) fn firewall(&self) -> (Vec<Bridge>, Vec<Redirection>) {
-        let bridges = self.networks.values().filter_map(Network::firewall_bridge).collect();
+        let mut networks: Vec<&Network> = self.networks.values().collect();
+        networks.sort_by_cached_key(|network| network.record.created.parse::<jiff::Timestamp>().ok());
+        let bridges = networks.into_iter().filter_map(Network::firewall_bridge).collect();
         let endpoints = self.networks.values().flat_map(|network| network.endpoints.values());
         (bridges, endpoints.flat_map(EndpointInfo::redirections).collect())
     }
@@ -248,7 +270,7 @@ impl EndpointInfo {
             .filter_map(|port| {
                 Some(Redirection {
                     protocol: port.protocol,
-                    host: (port.host_ip, port.host_port),
+                    host: (!port.is_routed()).then_some((port.host_ip, port.host_port)),
                     container: (target(port.host_ip)?, port.container_port),
                 })
             })

@@ -185,7 +185,7 @@ fn network_status(error: &network::Error) -> StatusCode {
         E::Unsupported { .. } | E::Predefined(_) | E::PredefinedRemoval(_) | E::ActiveEndpoints { .. } => {
             StatusCode::FORBIDDEN
         }
-        E::NameTaken(_) => StatusCode::CONFLICT,
+        E::NameTaken(_) | E::ParentTaken { .. } => StatusCode::CONFLICT,
         E::Publish { source, .. } => network_status(source),
         E::UnsupportedDriver(_) => StatusCode::NOT_IMPLEMENTED,
         E::AlreadyConnected { .. }

@@ -158,6 +158,11 @@ impl Engine {
         format!("unix://{}", self.socket.display())
     }
 
+    /// The number that keeps it apart from others.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     /// The address of its bridge.
     pub fn gateway(&self) -> Ipv4Addr {
         if self.kind != Kind::External {

@@ -23,11 +23,13 @@ pub mod images;
 pub mod leak;
 pub mod pty;
 pub mod registry;
+mod second_host;
 mod slot;
 mod wait;
 
 pub use bed::Bed;
 pub use cli::{Client, Command, Output};
 pub use engine::{Engine, Kind};
+pub use second_host::SecondHost;
 pub use slot::Slot;
 pub use wait::{eventually, wait_for_exit};

@@ -20,6 +20,7 @@ with_each_client!(
     host_has_the_host_s_interfaces,
     network_of_another_container_is_shared,
     loopback_is_up,
+    network_without_ipv6_gives_no_such_address,
     unknown_network_is_refused,
 );
 
@@ -157,6 +158,11 @@ fn loopback_is_up(bed: &Bed) {
     for network in ["bridge", "none"] {
         bed.ok(["run", "--rm", "--network", network, "busybox", "ping", "-c", "1", "-W", "2", "127.0.0.1"]);
     }
+}
+
+fn network_without_ipv6_gives_no_such_address(bed: &Bed) {
+    let interfaces = bed.sh(&[], "cat /proc/net/if_inet6");
+    assert!(!interfaces.contains("eth0"), "{interfaces}");
 }
 
 fn unknown_network_is_refused(bed: &Bed) {

@@ -21,6 +21,8 @@ with_each_client!(
     stopped_container_joins_at_its_next_start,
     refused_connections_change_nothing,
     networks_have_events,
+    renamed_container_is_shown_by_its_new_name,
+    disconnection_by_force_works_too,
 );
 
 /// A quarter of a /24 that no other engine under test has.
@@ -302,6 +304,28 @@ fn networks_have_events(bed: &Bed) {
     );
     bed.ok(["network", "rm", "lab"]);
     assert_eq!(told(), format!("{expected}\ndestroy lab bridge"));
+}
+
+fn renamed_container_is_shown_by_its_new_name(bed: &Bed) {
+    make(bed, "lab", 0, &[]);
+    sleeper(bed, "box", "lab");
+    bed.ok(["rename", "box", "crate"]);
+    assert_eq!(network_field(bed, "lab", "{{range .Containers}}{{.Name}}{{end}}"), "crate");
+    bed.ok(["network", "disconnect", "lab", "crate"]);
+    bed.ok(["network", "connect", "lab", "crate"]);
+    assert_eq!(network_field(bed, "lab", "{{range .Containers}}{{.Name}}{{end}}"), "crate");
+    bed.ok(["rm", "-f", "crate"]);
+    bed.ok(["network", "rm", "lab"]);
+}
+
+fn disconnection_by_force_works_too(bed: &Bed) {
+    make(bed, "lab", 0, &[]);
+    sleeper(bed, "box", "lab");
+    bed.ok(["network", "disconnect", "-f", "lab", "box"]);
+    assert_eq!(bed.field("box", "{{len .NetworkSettings.Networks}}"), "0");
+    bed.run(["network", "disconnect", "-f", "lab", "no-such-box"]).expect_code(1);
+    bed.ok(["rm", "-f", "box"]);
+    bed.ok(["network", "rm", "lab"]);
 }
 
 fn network_outlives_the_engine(client: Client) {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use testkit::{Bed, eventually, with_each_client};
+use testkit::{Bed, SecondHost, eventually, with_each_client};
 
 use crate::CORTEN;
 
@@ -15,6 +15,7 @@ with_each_client!(
     exposed_ports_are_published_on_request,
     taken_port_is_refused_and_the_container_starts_later,
     port_is_published_on_networks_of_ones_own,
+    published_port_is_reached_by_a_second_host,
 );
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -128,4 +129,15 @@ fn port_is_published_on_networks_of_ones_own(bed: &Bed) {
     assert_eq!(fetch(LOOPBACK, port).as_deref(), Some("served"));
     bed.ok(["rm", "-f", "web"]);
     bed.ok(["network", "rm", "lab"]);
+}
+
+fn published_port_is_reached_by_a_second_host(bed: &Bed) {
+    let host = SecondHost::new(&bed.engine);
+    let port = free_port();
+    serve(bed, "web", &["-p", &format!("{port}:7000")]);
+    let ask = format!("timeout 5 busybox nc -w 2 {} {port} </dev/null", host.here());
+    let answer = eventually(Duration::from_secs(10), || {
+        Some(host.sh(&ask).trimmed()).filter(|answer| !answer.is_empty())
+    });
+    assert_eq!(answer.as_deref(), Some("served"));
 }

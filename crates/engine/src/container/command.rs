@@ -39,6 +39,8 @@ pub(crate) enum Command {
     /// A network to be left, at once where it runs.
     Disconnect {
         network: String,
+        /// Also where the container's namespace cannot be reached.
+        force: bool,
         reply: Reply<()>,
     },
     /// What a health check found.

@@ -37,8 +37,9 @@ impl Task {
         Ok(())
     }
 
-    /// Takes the container out of a network, at once where it runs.
-    pub(super) async fn disconnect(&mut self, network: &str) -> Result<(), Error> {
+    /// Takes the container out of a network, at once where it runs. With `force` it is out even where its namespace cannot
+    /// be changed.
+    pub(super) async fn disconnect(&mut self, network: &str, force: bool) -> Result<(), Error> {
         // The network of a container that does not run may be gone.
         let name = match self.shared.networks.inspect(network) {
             Err(_) if self.run.is_none() && self.current.networks.contains_key(network) => network.to_owned(),
@@ -56,17 +57,45 @@ impl Task {
         if let Some(endpoint) = endpoint {
             let (endpoints, asked) = (self.current.endpoints.to_vec(), networks.clone());
             let leaving = endpoint.clone();
-            let left = self.change(move |running| running.disconnect(&leaving, endpoints, &asked)).await?;
+            let left = self.change(move |running| running.disconnect(&leaving, endpoints, &asked)).await;
+            let left = match left {
+                Err(error) if force => self.leave_by_force(&endpoint, &error),
+                left => left?,
+            };
             self.keep_endpoints(left)?;
             self.network_events("disconnect", &[endpoint]);
         }
         self.keep_networks(networks)
     }
 
+    fn leave_by_force(&self, endpoint: &EndpointInfo, error: &Error) -> Vec<EndpointInfo> {
+        let (container, network) = (&self.settings.id, &endpoint.network_name);
+        tracing::warn!(container, network, %error, "a container is taken out of a network by force");
+        self.shared.networks.release(endpoint);
+        let mut left = self.current.endpoints.to_vec();
+        left.retain(|other| other.endpoint_id != endpoint.endpoint_id);
+        left
+    }
+
+    /// Writes the container's present name into its endpoints.
+    pub(super) fn rename_endpoints(&mut self) -> Result<(), Error> {
+        let name = &self.current.name;
+        self.shared.networks.rename(&self.settings.id, name);
+        if self.current.endpoints.is_empty() {
+            return Ok(());
+        }
+        let rename =
+            |endpoint: &EndpointInfo| EndpointInfo { container_name: name.clone(), ..endpoint.clone() };
+        let endpoints: Vec<EndpointInfo> = self.current.endpoints.iter().map(rename).collect();
+        self.current.endpoints = Arc::new(endpoints);
+        files::write_endpoints(&self.shared.files(&self.settings.id), &self.current.endpoints)
+    }
+
     /// Tells that the container joined or left networks.
     pub(super) fn network_events(&self, action: &str, endpoints: &[EndpointInfo]) {
         for endpoint in endpoints {
-            let driver = if endpoint.host_interface.is_some() { "bridge" } else { "null" };
+            let record = self.shared.networks.inspect(&endpoint.network_id);
+            let driver = record.map_or("bridge", |record| record.driver.as_str());
             let attributes = StringMap::from([
                 ("container".to_owned(), self.settings.id.clone()),
                 ("name".to_owned(), endpoint.network_name.clone()),

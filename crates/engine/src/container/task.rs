@@ -151,7 +151,9 @@ impl Task {
             Command::Connect { network, settings, reply } => {
                 answer(reply, self.connect(&network, *settings).await);
             }
-            Command::Disconnect { network, reply } => answer(reply, self.disconnect(&network).await),
+            Command::Disconnect { network, force, reply } => {
+                answer(reply, self.disconnect(&network, force).await);
+            }
         }
         if self.current.removed { Flow::End } else { Flow::On }
     }
@@ -521,6 +523,7 @@ impl Task {
     fn rename(&mut self, name: String) -> Result<(), Error> {
         self.write_record(&name, &self.current.networks)?;
         let old = std::mem::replace(&mut self.current.name, name);
+        self.rename_endpoints()?;
         self.publish();
         self.event("rename", [("oldName", format!("/{old}"))]);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use network::{EndpointInfo, Networks, PortBinding};
+use network::{EndpointInfo, Networks, PortBinding, PublishedPort};
 
 use super::gateway::{Asked, settle};
 use super::join::attach;
@@ -63,16 +63,21 @@ impl Running<'_> {
         if published.is_empty() {
             return crate::ports::bindings(&self.settings.config, &self.settings.host_config);
         }
-        let has_ipv4 =
-            |port: u16| published.iter().any(|other| other.host_port == port && other.host_ip.is_ipv4());
+        let has_ipv4 = |port: &PublishedPort| {
+            let is_same = |other: &PublishedPort| {
+                (other.host_port, other.container_port, other.protocol)
+                    == (port.host_port, port.container_port, port.protocol)
+            };
+            published.iter().any(|other| is_same(other) && other.host_ip.is_ipv4())
+        };
         let bindings = published.iter().filter_map(|port| {
             let everywhere = port.host_ip.is_unspecified();
             // Those on every address of IPv6 come with those of IPv4, where the network has both.
-            (!everywhere || port.host_ip.is_ipv4() || !has_ipv4(port.host_port)).then(|| PortBinding {
+            (!everywhere || port.host_ip.is_ipv4() || !has_ipv4(port)).then(|| PortBinding {
                 container_port: port.container_port,
                 protocol: port.protocol,
                 host_ip: (!everywhere).then_some(port.host_ip),
-                host_ports: Some((port.host_port, port.host_port)),
+                host_ports: (!port.is_routed()).then_some((port.host_port, port.host_port)),
             })
         });
         Ok(bindings.collect())

@@ -10,6 +10,7 @@ use netlink_bindings::traits::Pusher;
 use netlink_bindings::utils::push_header;
 
 use crate::cidr::{Cidr, from_number, number};
+use crate::firewall::rules::Part;
 use crate::firewall::table::{
     Chain, Datum, Element, ElementValue, Field, HookKind, KeySource, Set, Statement, Table, Value, Verdict,
 };
@@ -40,6 +41,8 @@ const FIB_RESULT_ADDRTYPE: u32 = 3;
 const RTN_LOCAL: u32 = 2;
 const CT_ESTABLISHED_OR_RELATED: u32 = 1 << 1 | 1 << 2;
 const IPS_DST_NAT: u32 = 1 << 5;
+const IPPROTO_ICMP: u8 = 1;
+const IPPROTO_ICMPV6: u8 = 58;
 
 /// Messages that the kernel carries out all together or not at all.
 #[derive(Debug)]
@@ -89,6 +92,32 @@ impl Batch {
         // Last, since an element may name a chain.
         for set in &table.sets {
             self.elements(Change::Add, set.name, set.interval, &set.elements);
+        }
+    }
+
+    /// Adds what a further network needs.
+    pub(crate) fn add_part(&mut self, part: &Part) {
+        for chain in &part.chains {
+            self.add_chain(chain);
+            for rule in &chain.rules {
+                self.add_rule(&chain.name, rule);
+            }
+        }
+        for (set, interval, elements) in &part.elements {
+            self.elements(Change::Add, set, *interval, elements);
+        }
+    }
+
+    /// Removes what a network needed.
+    pub(crate) fn remove_part(&mut self, part: &Part) {
+        for (set, interval, elements) in &part.elements {
+            self.elements(Change::Remove, set, *interval, elements);
+        }
+        for chain in &part.chains {
+            self.messages += 1;
+            let mut operation = self.inner.request().op_delchain_do(&header());
+            let table = operation.encode().push_table_bytes(self.table.as_bytes());
+            drop(table.push_name_bytes(chain.name.as_bytes()));
         }
     }
 
@@ -349,6 +378,10 @@ fn push_statement<'a>(list: Expressions<'a>, statement: &Statement) -> Expressio
             let masked = mask(connection(list, CtKeys::Status), &IPS_DST_NAT.to_ne_bytes());
             compare(masked, false, &[0; 4])
         }
+        Statement::Icmp { ipv6 } => {
+            let protocol = if *ipv6 { IPPROTO_ICMPV6 } else { IPPROTO_ICMP };
+            compare(meta(list, MetaKeys::L4Proto), true, &[protocol])
+        }
         Statement::VerdictMap { key, map } => verdict_map(list, *key, map),
         Statement::Redirect { with_address, ipv6, map } => redirect(list, *with_address, *ipv6, map),
         Statement::Masquerade => list.nested_elem().push_name(c"masq").end_nested(),
@@ -401,8 +434,26 @@ fn verdict_map<'a>(list: Expressions<'a>, key: KeySource, map: &str) -> Expressi
         KeySource::Destination6 => address(list, Direction::Destination, true),
         KeySource::InputInterface => meta(list, MetaKeys::Iifname),
         KeySource::OutputInterface => meta(list, MetaKeys::Oifname),
+        KeySource::Pair4 => pair(list, false),
+        KeySource::Pair6 => pair(list, true),
+        KeySource::Service4 => service(address(list, Direction::Destination, false), REGISTER + 1),
+        KeySource::Service6 => service(address(list, Direction::Destination, true), REGISTER + 4),
     };
     lookup(list, map, VERDICT_REGISTER)
+}
+
+/// Loads source and destination side by side.
+fn pair(list: Expressions<'_>, ipv6: bool) -> Expressions<'_> {
+    let registers = if ipv6 { 4 } else { 1 };
+    let list = address(list, Direction::Source, ipv6);
+    let offset = Direction::Destination.offset(ipv6);
+    payload(list, PayloadBase::NetworkHeader, offset, 4 * registers, REGISTER + registers)
+}
+
+/// Loads protocol and port from this register on.
+fn service(list: Expressions<'_>, register: u32) -> Expressions<'_> {
+    let list = meta_into(list, MetaKeys::L4Proto, register);
+    payload(list, PayloadBase::TransportHeader, 2, 2, register + 1)
 }
 
 /// Loads `[address,] protocol, port` side by side, finds them in the map, and redirects to what it gives.
@@ -415,9 +466,7 @@ fn redirect<'a>(list: Expressions<'a>, with_address: bool, ipv6: bool, map: &str
         list = payload(list, PayloadBase::NetworkHeader, offset, 4 * registers, register);
         register += registers;
     }
-    list = meta_into(list, MetaKeys::L4Proto, register);
-    list = payload(list, PayloadBase::TransportHeader, 2, 2, register + 1);
-    list = lookup(list, map, REGISTER);
+    list = lookup(service(list, register), map, REGISTER);
     list.nested_elem()
         .nested_data_nat()
         .push_type(NFT_NAT_DNAT)

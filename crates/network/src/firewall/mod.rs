@@ -15,12 +15,13 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use rustix::net::sockopt;
 
 use crate::error::Error;
 use crate::port::Protocol;
 use batch::{Batch, Change};
 use conntrack::Forget;
-pub(crate) use rules::{Bridge, Redirection};
+pub(crate) use rules::{Bridge, Redirection, Subnet};
 
 const MESSAGE_ERROR: u16 = 2;
 const MESSAGE_DONE: u16 = 3;
@@ -29,6 +30,8 @@ const GET_RULE: u16 = 10 << 8 | 7;
 const GET_ELEMENTS: u16 = 10 << 8 | 13;
 const FAMILY_INET: u8 = 1;
 const RECEIVE_BUFFER: usize = 64 * 1024;
+/// Enough for the rules of thousands of networks.
+const SEND_BUFFER: usize = 64 * 1024 * 1024;
 
 /// An engine's table.
 #[derive(Debug)]
@@ -61,6 +64,8 @@ impl Firewall {
         let socket = Socket::new(NETLINK_NETFILTER).and_then(|socket| {
             socket.connect(&SocketAddr::new(0, 0))?;
             socket.set_cap_ack(true)?;
+            // The kernel takes no batch that is larger; it uses what a batch has, not more.
+            sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER)?;
             Ok(socket)
         });
         let socket = socket.map_err(|error| explain(table, error))?;
@@ -78,6 +83,26 @@ impl Firewall {
         };
         self.generation = None;
         self.settle_foreign(bridges);
+        Ok(())
+    }
+
+    /// Adds the rules of a further network.
+    pub(crate) fn add_bridge(&mut self, bridge: &Bridge, all: &[Bridge]) -> Result<(), Error> {
+        let part = rules::part(bridge);
+        self.commit(|batch| batch.add_part(&part))?;
+        self.expected.rules += part.rule_count();
+        self.generation = None;
+        self.settle_foreign(all);
+        Ok(())
+    }
+
+    /// Removes the rules of a network.
+    pub(crate) fn remove_bridge(&mut self, bridge: &Bridge, left: &[Bridge]) -> Result<(), Error> {
+        let part = rules::part(bridge);
+        self.commit(|batch| batch.remove_part(&part))?;
+        self.expected.rules = self.expected.rules.saturating_sub(part.rule_count());
+        self.generation = None;
+        self.settle_foreign(left);
         Ok(())
     }
 
@@ -100,8 +125,7 @@ impl Firewall {
     pub(crate) fn publish(&mut self, redirections: &[Redirection]) -> Result<(), Error> {
         self.change(Change::Add, redirections)?;
         self.expected.ports += redirections.len();
-        for redirection in udp(redirections) {
-            let (address, port) = redirection.host;
+        for (address, port) in udp(redirections).filter_map(|redirection| redirection.host) {
             self.forget(Forget::ToPort { ipv6: address.is_ipv6(), port });
         }
         Ok(())
@@ -162,7 +186,7 @@ impl Firewall {
         let request = message::message(GET_RULE, flags, sequence, FAMILY_INET, &table);
         let rules = self.dump(&request, sequence)?.len();
         let mut ports = 0;
-        for map in [rules::PORTS_4, rules::PORTS_6, rules::PORTS_ANY_4, rules::PORTS_ANY_6] {
+        for map in rules::PORT_MAPS {
             let sequence = self.next_sequence(1);
             let body = [message::text(1, &self.table), message::text(2, map)].concat();
             let request = message::message(GET_ELEMENTS, flags, sequence, FAMILY_INET, &body);
@@ -231,9 +255,8 @@ impl Firewall {
 
     fn change(&mut self, change: Change, redirections: &[Redirection]) -> Result<(), Error> {
         self.commit(|batch| {
-            for redirection in redirections {
-                let (map, element) = rules::port_element(redirection);
-                batch.elements(change, map, false, &[element]);
+            for (map, elements) in rules::port_elements(redirections) {
+                batch.elements(change, map, false, &elements);
             }
         })
     }

@@ -119,6 +119,8 @@ pub(crate) enum Statement {
     Established,
     /// Its connection was redirected to a container.
     Redirected,
+    /// It is of ICMP.
+    Icmp { ipv6: bool },
     /// Looks a key up in a verdict map and does what it says.
     VerdictMap { key: KeySource, map: &'static str },
     /// Redirects to the address and port that a map gives for the packet.
@@ -138,6 +140,12 @@ pub(crate) enum KeySource {
     Destination6,
     InputInterface,
     OutputInterface,
+    /// Source and destination.
+    Pair4,
+    Pair6,
+    /// Destination, protocol and port.
+    Service4,
+    Service6,
 }
 
 /// How a rule ends.
@@ -267,6 +275,8 @@ impl fmt::Display for Statement {
             Self::DestinationIsLocal => f.write_str("fib daddr type local"),
             Self::Established => f.write_str("ct state established,related"),
             Self::Redirected => f.write_str("ct status dnat"),
+            Self::Icmp { ipv6: false } => f.write_str("meta l4proto icmp"),
+            Self::Icmp { ipv6: true } => f.write_str("meta l4proto ipv6-icmp"),
             Self::VerdictMap { key, map } => write!(f, "{key} vmap @{map}"),
             Self::Redirect { with_address, ipv6, map } => {
                 let family = if *ipv6 { "ip6" } else { "ip" };
@@ -288,6 +298,10 @@ impl fmt::Display for KeySource {
             Self::Destination6 => "ip6 daddr",
             Self::InputInterface => "iifname",
             Self::OutputInterface => "oifname",
+            Self::Pair4 => "ip saddr . ip daddr",
+            Self::Pair6 => "ip6 saddr . ip6 daddr",
+            Self::Service4 => "ip daddr . meta l4proto . th dport",
+            Self::Service6 => "ip6 daddr . meta l4proto . th dport",
         })
     }
 }

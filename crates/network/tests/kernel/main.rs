@@ -1,9 +1,12 @@
 //! What the kernel really does with what this crate tells it. Every test is a machine of its own: a fresh network
 //! namespace in which the engine's bridges and rules are made. Needs root.
 
+mod advertisements;
 mod connect;
 mod firewall;
 mod foreign;
+mod gateway_modes;
+mod macvlan;
 mod networks;
 mod pool;
 mod publish;

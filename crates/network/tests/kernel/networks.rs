@@ -277,3 +277,47 @@ fn prune_removes_idle_networks_that_are_selected() {
         assert_eq!(names, ["bridge", "busy", "host", "kept", "none"]);
     });
 }
+
+#[test]
+fn two_hundred_networks_have_subnets_of_their_own() {
+    on_machine(|| {
+        let engine = Engine::new();
+        run("ip", &["link", "add", "wire0", "type", "veth", "peer", "name", "wire1"]);
+        run("ip", &["link", "set", "wire0", "up"]);
+        run("ip", &["address", "add", "172.19.5.1/24", "dev", "wire0"]);
+        let start = std::time::Instant::now();
+        let mut subnets: Vec<network::Cidr> = (0..200)
+            .map(|number| engine.networks.create(NetworkRequest::new(format!("lab{number}"))).unwrap())
+            .map(|record| record.ipam.config[0].subnet)
+            .collect();
+        println!("200 networks: {:?}", start.elapsed());
+        let host: network::Cidr = "172.19.5.0/24".parse().unwrap();
+        subnets.push("172.17.0.0/16".parse().unwrap());
+        for (number, subnet) in subnets.iter().enumerate() {
+            assert!(!subnet.overlaps(&host), "{subnet}");
+            assert!(!subnets[..number].iter().any(|other| other.overlaps(subnet)), "{subnet}");
+        }
+        let (one, other) = (container(&engine, "lab0", "one"), container(&engine, "lab199", "other"));
+        let server = Server::in_sandbox(&other, 80);
+        let target = SocketAddr::new(address(&other), server.address.port());
+        assert_eq!(ask_from(one.netns.as_fd(), target), None);
+        assert!(ask(target).is_some());
+    });
+}
+
+#[test]
+fn packet_size_is_that_of_the_uplink() {
+    on_machine(|| {
+        let _neighbour = Neighbour::new();
+        run("ip", &["link", "set", "wire0", "mtu", "1412"]);
+        run("ip", &["route", "add", "default", "via", "198.51.100.2"]);
+        let engine = Engine::new();
+        engine.networks.create(NetworkRequest::new("lab")).unwrap();
+        for network in ["bridge", "lab"] {
+            let sandbox = container(&engine, network, "box");
+            let link = inside(sandbox.netns.as_fd(), || run("ip", &["link", "show", "eth0"]));
+            assert!(link.contains("mtu 1412"), "{link}");
+        }
+        assert!(run("ip", &["link", "show", "corten0"]).contains("mtu 1412"));
+    });
+}

@@ -4,6 +4,7 @@ mod autostart;
 mod faults;
 mod foreign;
 mod interrupted;
+mod isolation;
 mod layouts;
 mod networks;
 mod precautions;

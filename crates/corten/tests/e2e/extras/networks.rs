@@ -89,7 +89,9 @@ fn container_on_several_networks_goes_out_by_the_one_with_the_highest_priority()
 fn what_a_network_cannot_have_is_refused_by_name() {
     let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     for (options, named) in [
-        (&["-d", "macvlan"][..], "macvlan"),
+        (&["-d", "macvlan"][..], "parent"),
+        (&["-d", "macvlan", "-o", "parent=no-such0"], "no-such0"),
+        (&["-d", "ipvlan"], "ipvlan"),
         (&["-d", "overlay"], "overlay"),
         (&["--scope", "swarm"], "scope"),
         (&["--config-only"], "--config-only"),
