@@ -202,7 +202,9 @@ fn published_port_is_reached_by_both_families() {
         assert_eq!(web.endpoint.ports.len(), 2);
         let _server = Server::start(Some(web.netns.as_fd()), "[::]:80".parse().unwrap());
         assert!(ask("127.0.0.1:8080".parse().unwrap()).is_some());
-        assert!(ask(SocketAddr::new(web.endpoint.ipv6_gateway.unwrap().into(), 8080)).is_some());
+        let target = SocketAddr::new(web.endpoint.ipv6_gateway.unwrap().into(), 8080);
+        // As above, a first neighbour solicitation may come too early.
+        eventually("the port is reached by IPv6", || ask(target).is_some());
     });
 }
 
