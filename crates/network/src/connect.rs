@@ -10,7 +10,7 @@ use crate::id;
 use crate::namespace::{self, Ipv6, Namespace};
 use crate::networks::{Networks, lock};
 use crate::options::GatewayMode;
-use crate::pool::Prepared;
+use crate::pool::SandboxPool;
 use crate::port::{PortBinding, PublishedPort};
 use crate::record::{Driver, NetworkRecord};
 use crate::sandbox::{self, Routes};
@@ -24,7 +24,7 @@ impl Networks {
     pub fn connect(&self, request: EndpointRequest) -> Result<Sandbox, Error> {
         let mut reservation = self.reserve(&request, FIRST_INTERFACE)?;
         let netns = match self.prepared_for(&reservation.endpoint) {
-            Some(prepared) => reservation.occupy(prepared)?,
+            Some((prepared, host_interface)) => reservation.occupy(prepared, host_interface)?,
             None => self.build(&reservation.endpoint)?,
         };
         reservation.publish()?;
@@ -32,14 +32,18 @@ impl Networks {
     }
 
     /// A prepared sandbox, where the endpoint's network has them.
-    fn prepared_for(&self, endpoint: &EndpointInfo) -> Option<Prepared> {
+    fn prepared_for(&self, endpoint: &EndpointInfo) -> Option<(Namespace, String)> {
         let fits = endpoint.network_name == "bridge" && endpoint.ipv4.is_some() && endpoint.ipv6.is_none();
-        self.pool.get().filter(|_| fits)?.take()
+        let prepared = self.pool.get().filter(|_| fits)?.take()?;
+        Some((prepared.namespace, prepared.host_interface?))
     }
 
     /// Makes a namespace for the endpoint.
     fn build(&self, endpoint: &EndpointInfo) -> Result<OwnedFd, Error> {
-        let mut namespace = namespace::on_own_thread("create", Namespace::create)?;
+        let mut namespace = match self.bare_pool.get().and_then(SandboxPool::take) {
+            Some(prepared) => prepared.namespace,
+            None => namespace::on_own_thread("create", Namespace::create)?,
+        };
         if endpoint.ipv6.is_some() {
             namespace::set_ipv6(&namespace, Ipv6::Allowed)?;
         }
@@ -228,11 +232,11 @@ struct Reservation<'a> {
 
 impl Reservation<'_> {
     /// Moves into a prepared sandbox.
-    fn occupy(&mut self, mut prepared: Prepared) -> Result<OwnedFd, Error> {
-        self.endpoint.host_interface = Some(prepared.host_interface);
+    fn occupy(&mut self, mut namespace: Namespace, host_interface: String) -> Result<OwnedFd, Error> {
+        self.endpoint.host_interface = Some(host_interface);
         self.networks.state().update(&self.endpoint);
-        sandbox::occupy(&mut prepared.namespace, &self.endpoint)?;
-        Ok(prepared.namespace.netns)
+        sandbox::occupy(&mut namespace, &self.endpoint)?;
+        Ok(namespace.netns)
     }
 
     /// As in Docker, ports of a container on an internal network are not published.

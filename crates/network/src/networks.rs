@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::firewall::{Finding, Firewall};
 use crate::netlink::RouteSocket;
 use crate::options::{self, GatewayMode};
-use crate::pool::{PoolStatus, SandboxPool};
+use crate::pool::{Plugged, PoolStatus, SandboxPool};
 use crate::port_allocator::PortAllocator;
 use crate::predefined::{self, PREDEFINED};
 use crate::record::{IpamConfig, NetworkRecord};
@@ -41,7 +41,12 @@ pub struct Networks {
     pub(crate) firewall: Option<Mutex<Firewall>>,
     /// Prepared sandboxes on the network named `bridge`.
     pub(crate) pool: OnceLock<SandboxPool>,
+    /// Prepared namespaces without a network.
+    pub(crate) bare_pool: OnceLock<SandboxPool>,
 }
+
+/// Sandboxes on the default bridge that are made ready at the engine's start.
+const INITIALLY_READY: usize = 2;
 
 /// What [`Networks::verify_rules`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ impl Networks {
             host: Mutex::new(host),
             firewall,
             pool: OnceLock::new(),
+            bare_pool: OnceLock::new(),
         };
         networks.raise_bridges()?;
         Ok(networks)
@@ -142,7 +148,7 @@ impl Networks {
         }
     }
 
-    /// What the pool of prepared sandboxes has at this moment.
+    /// What the pool of prepared sandboxes on the default bridge has at this moment.
     pub fn pool_status(&self) -> PoolStatus {
         self.pool.get().map(SandboxPool::status).unwrap_or_default()
     }
@@ -161,9 +167,7 @@ impl Networks {
     pub fn dismantle(&self) -> Result<(), Error> {
         let bridges: Vec<String> =
             self.state().networks.values().filter_map(|network| network.record.bridge.clone()).collect();
-        if let Some(pool) = self.pool.get() {
-            pool.stop();
-        }
+        [&self.pool, &self.bare_pool].into_iter().filter_map(OnceLock::get).for_each(SandboxPool::stop);
         if let Some(firewall) = &self.firewall {
             lock(firewall).remove()?;
         }
@@ -175,6 +179,11 @@ impl Networks {
             }
         }
         Ok(())
+    }
+
+    /// What the pool of prepared namespaces without a network has at this moment.
+    pub fn bare_pool_status(&self) -> PoolStatus {
+        self.bare_pool.get().map(SandboxPool::status).unwrap_or_default()
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -206,10 +215,15 @@ impl Networks {
         }
         let link = lock(&self.host).link(&self.config.bridge).map_err(failed)?;
         let link = link.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
-        let port = Port { bridge: link.index, mtu: self.mtu };
-        let pool = SandboxPool::start(port, FIRST_INTERFACE, self.config.sandbox_pool).map_err(failed)?;
-        // A second call of `restore` keeps the pool that is there.
+        let plugged =
+            Plugged { port: Port { bridge: link.index, mtu: self.mtu }, interface: FIRST_INTERFACE };
+        let limit = self.config.sandbox_pool;
+        let pool = SandboxPool::start(Some(plugged), INITIALLY_READY, limit).map_err(failed)?;
+        // Who does not use them does not pay for them.
+        let bare = SandboxPool::start(None, 0, limit).map_err(failed)?;
+        // A second call of `restore` keeps the pools that are there.
         let _ = self.pool.set(pool);
+        let _ = self.bare_pool.set(bare);
         Ok(())
     }
 

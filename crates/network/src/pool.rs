@@ -4,6 +4,9 @@
 //! it ahead: what is left for the start of a container is an address and a route. How many are kept ready follows the
 //! load: one more with every start that found none, one less with every quiet period.
 //!
+//! There are two pools: one of sandboxes on the default bridge, and one of bare namespaces, which are all that a container
+//! without a network needs, and the larger part of what a container on another network does.
+//!
 //! A prepared sandbox is a descriptor of this process like any other. When the engine ends, in whatever way, the kernel
 //! removes those that nobody took.
 
@@ -27,14 +30,21 @@ const SETTLE: Duration = Duration::from_millis(10);
 const QUIET: Duration = Duration::from_secs(30);
 /// After a failure the thread waits this long: whoever needs a sandbox now makes it without the pool.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Kept ready from the start.
-const INITIAL: usize = 2;
 
-/// A namespace with its interface on the bridge, both ends up, without an address.
+/// A namespace with its loopback interface up.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) namespace: Namespace,
-    pub(crate) host_interface: String,
+    /// The outer end of the interface that it has on the bridge, both ends up, without an address.
+    pub(crate) host_interface: Option<String>,
+}
+
+/// What the sandboxes of a pool have besides the loopback interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plugged {
+    pub(crate) port: Port,
+    /// The name inside.
+    pub(crate) interface: &'static str,
 }
 
 /// What the pool has at this moment.
@@ -63,6 +73,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     ready: VecDeque<Prepared>,
+    /// Kept ready from the start.
+    initial: usize,
     target: usize,
     limit: usize,
     last_request: Instant,
@@ -70,11 +82,13 @@ struct State {
 }
 
 impl SandboxPool {
-    /// Starts the thread that prepares sandboxes with an interface of this name, at most `limit` of them.
-    pub(crate) fn start(port: Port, interface: &'static str, limit: usize) -> io::Result<Self> {
+    /// Starts the thread that prepares sandboxes: `initial` of them at once, at most `limit`.
+    pub(crate) fn start(plugged: Option<Plugged>, initial: usize, limit: usize) -> io::Result<Self> {
+        let initial = initial.min(limit);
         let state = State {
             ready: VecDeque::new(),
-            target: INITIAL.min(limit),
+            initial,
+            target: initial,
             limit,
             last_request: Instant::now(),
             stopped: false,
@@ -84,8 +98,7 @@ impl SandboxPool {
             shared: Arc::clone(&shared),
             home: sys::netns::current()?,
             host: RouteSocket::open()?,
-            port,
-            interface,
+            plugged,
         };
         thread::Builder::new().name("sandbox-pool".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared })
@@ -140,8 +153,7 @@ struct Worker {
     /// The namespace in which the thread started.
     home: OwnedFd,
     host: RouteSocket,
-    port: Port,
-    interface: &'static str,
+    plugged: Option<Plugged>,
 }
 
 impl Worker {
@@ -182,7 +194,7 @@ impl Worker {
                 continue;
             }
             state = self.shared.changed.wait_timeout(state, QUIET).unwrap_or_else(PoisonError::into_inner).0;
-            if state.last_request.elapsed() >= QUIET && state.target > INITIAL.min(state.limit) {
+            if state.last_request.elapsed() >= QUIET && state.target > state.initial {
                 let target = state.target - 1;
                 state.target = target;
                 state.ready.truncate(target);
@@ -192,19 +204,26 @@ impl Worker {
 
     fn prepare(&mut self) -> io::Result<Prepared> {
         let mut namespace = Namespace::create()?;
+        let plugged = self.plugged;
+        let host_interface = plugged.map(|plugged| self.plug(&mut namespace, plugged)).transpose()?;
+        Ok(Prepared { namespace, host_interface })
+    }
+
+    /// Returns the name of the outer end.
+    fn plug(&mut self, namespace: &mut Namespace, plugged: Plugged) -> io::Result<String> {
         let host_interface = id::random_interface();
         self.host.create_veth(&VethRequest {
             name: &host_interface,
-            bridge: self.port.bridge,
-            peer: self.interface,
+            bridge: plugged.port.bridge,
+            peer: plugged.interface,
             netns: namespace.netns.as_fd(),
             mac: None,
-            mtu: self.port.mtu,
+            mtu: plugged.port.mtu,
         })?;
-        let link = namespace.socket.link(self.interface)?.ok_or(io::ErrorKind::NotFound)?;
+        let link = namespace.socket.link(plugged.interface)?.ok_or(io::ErrorKind::NotFound)?;
         namespace.socket.raise(link.index)?;
         self.host.await_carrier(&host_interface)?;
-        Ok(Prepared { namespace, host_interface })
+        Ok(host_interface)
     }
 
     fn add(&self, prepared: Prepared) {

@@ -37,6 +37,27 @@ fn prepared_sandbox_is_like_any_other() {
 }
 
 #[test]
+fn bare_namespaces_are_prepared_once_they_are_wanted() {
+    on_machine(|| {
+        let engine = engine(4);
+        let connect = || {
+            let mut wanted = request("one");
+            "none".clone_into(&mut wanted.network);
+            engine.networks.connect(wanted).unwrap()
+        };
+        assert_eq!(engine.networks.bare_pool_status().target, 0);
+        let made = connect();
+        eventually("one is prepared", || engine.networks.bare_pool_status().ready == 1);
+        let prepared = connect();
+        assert_eq!(engine.networks.bare_pool_status().target, 1, "the second was ready");
+        for sandbox in [made, prepared] {
+            let links = inside(sandbox.netns.as_fd(), || run("ip", &["-oneline", "link"]));
+            assert!(links.lines().count() == 1 && links.contains("<LOOPBACK,UP"), "{links}");
+        }
+    });
+}
+
+#[test]
 fn pool_grows_with_the_load_up_to_its_limit() {
     on_machine(|| {
         let engine = engine(4);
