@@ -1,10 +1,8 @@
-//! Overlays that are only read.
+//! Overlays.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use crate::mount::{Attributes, Context, DetachedMount};
+use crate::mount::{Attributes, Context};
 use crate::root::Root;
 use crate::{Errno, Result};
 
@@ -17,38 +15,24 @@ pub fn read(layers: &[impl AsRef<Path>]) -> Result<Root> {
     if let [layer] = layers {
         return Root::at(layer.as_ref());
     }
-    let mount = match mounted(layers, append) {
-        // Before Linux 6.8 layers come as one string only.
-        Err(Errno::INVAL) => mounted(layers, join)?,
-        result => result?,
-    };
-    Ok(Root::new(mount.into()))
-}
-
-fn mounted<L: AsRef<Path>>(layers: &[L], set: fn(&Context, &[L]) -> Result<()>) -> Result<DetachedMount> {
     let context = Context::open("overlay")?;
     context.set("source", "overlay")?;
-    set(&context, layers)?;
+    append(&context, layers)?;
     let attributes =
         Attributes::READ_ONLY | Attributes::NO_DEVICES | Attributes::NO_SUID | Attributes::NO_EXEC;
-    context.mount(attributes)
+    Ok(Root::new(context.mount(attributes)?.into()))
 }
 
-fn append<L: AsRef<Path>>(context: &Context, layers: &[L]) -> Result<()> {
-    layers.iter().try_for_each(|layer| context.set("lowerdir+", layer.as_ref()))
-}
-
-fn join<L: AsRef<Path>>(context: &Context, layers: &[L]) -> Result<()> {
-    let joined: Vec<OsString> = layers.iter().map(|layer| escaped(layer.as_ref())).collect();
-    context.set("lowerdir", joined.join(":".as_ref()))
-}
-
-/// A layer's path where a colon would separate it from the next.
-fn escaped(path: &Path) -> OsString {
-    let bytes = path.as_os_str().as_bytes().iter();
-    let escaped = bytes.flat_map(|byte| match byte {
-        b':' | b'\\' => vec![b'\\', *byte],
-        _ => vec![*byte],
-    });
-    OsString::from_vec(escaped.collect())
+/// Puts layers below an overlay that is being configured, the topmost first.
+///
+/// # Errors
+/// As `fsconfig(2)`; `EOPNOTSUPP` on a kernel before Linux 6.8, which takes all layers in one string of 255 bytes only.
+pub fn append(context: &Context, layers: &[impl AsRef<Path>]) -> Result<()> {
+    layers.iter().enumerate().try_for_each(|(index, layer)| {
+        match context.set("lowerdir+", layer.as_ref()) {
+            // With the first one it is the parameter that is not known: paths are looked at when all are there.
+            Err(Errno::INVAL) if index == 0 => Err(Errno::OPNOTSUPP),
+            result => result,
+        }
+    })
 }

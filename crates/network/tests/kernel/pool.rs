@@ -40,15 +40,15 @@ fn prepared_sandbox_is_like_any_other() {
 fn bare_namespaces_are_prepared_once_they_are_wanted() {
     on_machine(|| {
         let engine = engine(4);
-        let connect = || {
-            let mut wanted = request("one");
+        let connect = |name| {
+            let mut wanted = request(name);
             "none".clone_into(&mut wanted.network);
             engine.networks.connect(wanted).unwrap()
         };
         assert_eq!(engine.networks.bare_pool_status().target, 0);
-        let made = connect();
+        let made = connect("one");
         eventually("one is prepared", || engine.networks.bare_pool_status().ready == 1);
-        let prepared = connect();
+        let prepared = connect("two");
         assert_eq!(engine.networks.bare_pool_status().target, 1, "the second was ready");
         for sandbox in [made, prepared] {
             let links = inside(sandbox.netns.as_fd(), || run("ip", &["-oneline", "link"]));

@@ -1,7 +1,5 @@
 //! The container's root file system.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use shim::{Durability, OverlayRootfs, Rootfs};
@@ -27,28 +25,14 @@ pub(crate) fn open(rootfs: &Rootfs) -> Result<DetachedMount, Error> {
 
 fn open_overlay(overlay: &OverlayRootfs) -> Result<DetachedMount, Error> {
     let context = Context::open("overlay").step("open an overlay")?;
-    let mounted =
-        configure(&context, overlay, append_layers).and_then(|()| context.mount(Attributes::empty()));
-    match mounted {
-        Ok(mount) => Ok(mount),
-        // Before Linux 6.8 layers come as one string only.
-        Err(Errno::INVAL) if !knows_single_layers(overlay) => {
-            let context = Context::open("overlay").step("open an overlay")?;
-            configure(&context, overlay, join_layers)
-                .and_then(|()| context.mount(Attributes::empty()))
-                .map_err(|errno| overlay_error(overlay, &context, errno))
-        }
-        Err(errno) => Err(overlay_error(overlay, &context, errno)),
-    }
+    configure(&context, overlay)
+        .and_then(|()| context.mount(Attributes::empty()))
+        .map_err(|errno| overlay_error(overlay, &context, errno))
 }
 
-fn configure(
-    context: &Context,
-    overlay: &OverlayRootfs,
-    layers: fn(&Context, &[PathBuf]) -> Result<(), Errno>,
-) -> Result<(), Errno> {
+fn configure(context: &Context, overlay: &OverlayRootfs) -> Result<(), Errno> {
     context.set("source", "overlay")?;
-    layers(context, &overlay.lower)?;
+    sys::overlay::append(context, &overlay.lower)?;
     context.set("upperdir", &overlay.upper)?;
     context.set("workdir", &overlay.work)?;
     if overlay.durability == Durability::Volatile {
@@ -70,38 +54,20 @@ fn forget_earlier_run(overlay: &OverlayRootfs) {
     }
 }
 
-fn append_layers(context: &Context, lower: &[PathBuf]) -> Result<(), Errno> {
-    lower.iter().try_for_each(|layer| context.set("lowerdir+", layer))
-}
-
-fn join_layers(context: &Context, lower: &[PathBuf]) -> Result<(), Errno> {
-    let joined: Vec<OsString> = lower.iter().map(|layer| escaped(layer)).collect();
-    context.set("lowerdir", joined.join(":".as_ref()))
-}
-
-/// A layer's path where a colon would separate it from the next.
-fn escaped(path: &Path) -> OsString {
-    let bytes = path.as_os_str().as_bytes().iter();
-    let escaped = bytes.flat_map(|byte| match byte {
-        b':' | b'\\' => vec![b'\\', *byte],
-        _ => vec![*byte],
-    });
-    OsString::from_vec(escaped.collect())
-}
-
-fn knows_single_layers(overlay: &OverlayRootfs) -> bool {
-    let (Ok(context), Some(first)) = (Context::open("overlay"), overlay.lower.first()) else { return true };
-    context.set("lowerdir+", first).is_ok()
-}
-
 fn overlay_error(overlay: &OverlayRootfs, context: &Context, errno: Errno) -> Error {
     Error::Mount {
         mounted: overlay.upper.clone(),
         destination: PathBuf::from("/"),
         step: "overlay",
         source: Reason(errno),
-        detail: context.message().map(|message| format!(": {message}")).unwrap_or_default(),
+        detail: detail(context, errno),
     }
+}
+
+fn detail(context: &Context, errno: Errno) -> String {
+    let said = context.message().map(|message| format!(": {message}")).unwrap_or_default();
+    let hint = if errno == Errno::OPNOTSUPP { " (this needs Linux 6.8 or later)" } else { "" };
+    said + hint
 }
 
 /// Cuts the ties of this namespace to the host's and attaches the root file system, without making it `/` yet.
@@ -153,15 +119,5 @@ pub(super) fn propagate(plan: &Plan<'_>) -> Result<(), Error> {
                 .step("change the propagation of the new root")
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn separators_in_a_layer_are_escaped() {
-        assert_eq!(escaped(Path::new(r"/a:b\c")), OsString::from(r"/a\:b\\c"));
     }
 }
