@@ -43,7 +43,7 @@ enum Line<'a> {
 
 /// A file of names could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write names to {path}")]
+#[error("write names to {path}: {source}")]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,

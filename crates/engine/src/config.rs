@@ -64,6 +64,11 @@ impl Config {
         self.run.join("shim")
     }
 
+    /// The folder of the networks' files of names.
+    pub(crate) fn names_dir(&self) -> PathBuf {
+        self.run.join("names")
+    }
+
     pub(crate) fn seccomp_cache(&self) -> PathBuf {
         self.run.join("seccomp")
     }

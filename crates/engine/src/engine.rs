@@ -68,8 +68,13 @@ impl Engine {
         for folder in [&config.lib, &config.run] {
             make_folder(folder, 0o710)?;
         }
-        let private =
-            [config.containers_dir(), config.volumes_dir(), config.shims_dir(), config.seccomp_cache()];
+        let private = [
+            config.containers_dir(),
+            config.volumes_dir(),
+            config.shims_dir(),
+            config.names_dir(),
+            config.seccomp_cache(),
+        ];
         for folder in private {
             make_folder(&folder, 0o700)?;
         }

@@ -140,6 +140,9 @@ pub enum Error {
     /// A container's networks could not be joined.
     #[error("failed to set up container networking: {0}")]
     Networking(#[source] network::Error),
+    /// Names of containers could not be made known.
+    #[error(transparent)]
+    Names(#[from] dns::WriteError),
     /// Records could not be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use network::EndpointInfo;
-use network::files::{self, DnsOptions, Reach};
+use network::files::{self, DnsOptions, NameServers, Reach};
 
 use crate::config::ContainerFiles;
+use crate::discovery::{HOST_NAMES, has_name_server};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -42,6 +43,21 @@ pub(crate) fn write_hosts(
     endpoints: &[EndpointInfo],
 ) -> Result<(), Error> {
     write_file(&files.hosts(), 0o644, &hosts(settings, &name_of(&settings.config), endpoints)?)
+}
+
+/// Writes the file of name servers of a container whose networks changed, unless somebody else has: it was `before`.
+pub(crate) fn rewrite_resolv_conf(
+    files: &ContainerFiles,
+    settings: &Settings,
+    before: &str,
+    endpoints: &[EndpointInfo],
+) -> Result<(), Error> {
+    let path = files.resolv_conf();
+    let text = resolv_conf(settings, endpoints)?;
+    match fs::read_to_string(&path) {
+        Ok(present) if present == before && present != text => write_file(&path, 0o644, &text),
+        _ => Ok(()),
+    }
 }
 
 /// Writes down the endpoints of a run, so that the next engine knows which addresses are taken.
@@ -102,26 +118,49 @@ fn extra_hosts(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<Vec<(S
         };
         Ok((name.to_owned(), address))
     };
-    settings.host_config.extra_hosts.iter().flatten().map(entry).collect()
+    let mut extra: Vec<_> =
+        settings.host_config.extra_hosts.iter().flatten().map(entry).collect::<Result<_, Error>>()?;
+    // On user-defined networks the name server knows the host's names.
+    if let (Some(gateway), false) = (gateway, has_name_server(endpoints)) {
+        for name in HOST_NAMES {
+            if !extra.iter().any(|(given, _)| given == name) {
+                extra.push((name.to_owned(), gateway.to_string()));
+            }
+        }
+    }
+    Ok(extra)
 }
 
-fn resolv_conf(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<String, Error> {
+/// Whom a container's own name server asks.
+pub(crate) fn name_servers(settings: &Settings) -> Result<NameServers, Error> {
+    Ok(files::name_servers(&host_resolv_conf(), &dns_options(settings)?))
+}
+
+fn dns_options(settings: &Settings) -> Result<DnsOptions, Error> {
     let host_config = &settings.host_config;
     let server = |text: &String| {
         text.parse::<IpAddr>().map_err(|_| Error::invalid(format!("bad nameserver address: {text}")))
     };
-    let dns = DnsOptions {
+    Ok(DnsOptions {
         nameservers: host_config.dns.iter().flatten().map(server).collect::<Result<_, _>>()?,
         search: host_config.dns_search.clone().unwrap_or_default(),
         options: host_config.dns_options.clone().unwrap_or_default(),
-    };
-    let reach = match host_config.network_mode.as_str() {
+    })
+}
+
+/// The content of a container's file of name servers.
+pub(crate) fn resolv_conf(settings: &Settings, endpoints: &[EndpointInfo]) -> Result<String, Error> {
+    let reach = match settings.host_config.network_mode.as_str() {
         "host" => Reach::Host,
+        _ if has_name_server(endpoints) => Reach::NameServer,
         _ => Reach::Network { ipv6: endpoints.iter().any(|endpoint| endpoint.ipv6.is_some()) },
     };
-    // A host without the file has no name servers to offer.
-    let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    Ok(files::resolv_conf(&own, &dns, reach))
+    Ok(files::resolv_conf(&host_resolv_conf(), &dns_options(settings)?, reach))
+}
+
+/// A host without the file has no name servers to offer.
+fn host_resolv_conf() -> String {
+    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
 }
 
 /// Written in place: a running container has the file itself mounted. The mode does not depend on the umask.

@@ -28,6 +28,7 @@ mod copy_up;
 mod create;
 mod create_container;
 mod detach_keys;
+mod discovery;
 mod engine;
 mod error;
 pub mod events;

@@ -47,7 +47,7 @@ pub(crate) fn networks(settings: &Settings, published: &Published) -> BTreeMap<S
 }
 
 /// The names of a container in a network, each once.
-fn dns_names(settings: &Settings, name: &str, aliases: Option<&[String]>) -> Vec<String> {
+pub(crate) fn dns_names(settings: &Settings, name: &str, aliases: Option<&[String]>) -> Vec<String> {
     let own = [name, settings.short_id(), &settings.config.hostname].map(str::to_owned);
     let [name, id, hostname] = own;
     let all = std::iter::once(name).chain(aliases.unwrap_or_default().iter().cloned()).chain([id, hostname]);

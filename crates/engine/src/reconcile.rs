@@ -36,6 +36,8 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), Error> {
         tasks.push(adopt(shared, record, state).await);
     }
     shared.networks.restore(endpoints(&tasks))?;
+    shared.names.restore(tasks.iter().map(|task| (task.named(), task.endpoints())))?;
+    shared.names.remove_stale()?;
     for mut task in tasks {
         task.schedule_start_with_engine();
         // Ends with the container, or with the engine, whose end drops the commands' sender.
@@ -70,7 +72,14 @@ async fn adopt(shared: &Arc<Shared>, record: ContainerRecord, state: State) -> T
             let status = if state.status == ShimStatus::Paused { Status::Paused } else { Status::Running };
             let endpoints = files::read_endpoints(&shared.files(&settings.id));
             let started_at = state.started_at.unwrap_or_default();
-            let run = Run { client: Arc::new(client), events, pid: state.pid, started_at, endpoints };
+            let run = Run {
+                client: Arc::new(client),
+                events,
+                pid: state.pid,
+                started_at,
+                endpoints,
+                services: state.services,
+            };
             task.adopt(run, status);
         }
         Found::Ended(record) if was_live || known_exit != Some(record.finished_at) => {

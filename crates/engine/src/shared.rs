@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use image::ImageStore;
-use network::Networks;
+use network::{EndpointInfo, Networks};
 use shim::spawn::Launcher;
 use store::Store;
 use sys::trash::Trash;
 
 use crate::config::{Config, ContainerFiles};
 use crate::container::Container;
+use crate::discovery::Names;
 use crate::error::Error;
 use crate::events::Events;
 use crate::exec::Execs;
 use crate::index::{Index, Miss};
 use crate::settings::{ContainerRecord, Settings};
-use crate::spec::{self, Joined, Names};
+use crate::spec::{self, Joined, Names as OwnNames};
 use crate::state::State;
 use crate::volumes::{Anonymous, Volumes};
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
+    pub(crate) names: Names,
     pub(crate) volumes: Volumes,
     pub(crate) events: Events,
     pub(crate) launcher: Arc<Launcher>,
@@ -49,6 +51,7 @@ impl Shared {
         Self {
             trash,
             volumes: Volumes::new(config.volumes_dir()),
+            names: Names::new(config.names_dir()),
             config,
             store,
             images,
@@ -138,7 +141,7 @@ impl Shared {
         let host = &settings.host_config;
         let owner =
             host.network_mode.strip_prefix("container:").map(|reference| self.find(reference)).transpose()?;
-        let names = owner.map(|owner| Names {
+        let names = owner.map(|owner| OwnNames {
             files: self.files(owner.id()),
             hostname: owner.settings.config.hostname.clone(),
             domainname: owner.settings.config.domainname.clone(),
@@ -165,6 +168,12 @@ impl Shared {
             Error::conflict(format!("cannot join {kind} namespace of a non running container: {id}"))
         })?;
         Ok(Some(PathBuf::from(format!("/proc/{}", live.pid))))
+    }
+
+    /// Frees what a run had in its networks: names, addresses, ports.
+    pub(crate) fn release_endpoints(&self, endpoints: &[EndpointInfo]) {
+        self.names.remove(endpoints);
+        endpoints.iter().for_each(|endpoint| self.networks.release(endpoint));
     }
 
     /// A copy of this program on disk, to be bound into containers that run an init. Made at the first use.

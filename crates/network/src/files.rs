@@ -27,10 +27,49 @@ pub enum Reach {
         /// Whether the network has IPv6.
         ipv6: bool,
     },
+    /// The container's own name server only, which asks the others ([`name_servers`]).
+    NameServer,
+}
+
+/// Whom a container's own name server asks, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameServers {
+    /// The servers, in order.
+    pub servers: Vec<IpAddr>,
+    /// Whether they are the host's, which are meant for the host's own network namespace.
+    pub are_hosts: bool,
+    /// Whether somebody set `ndots`, so that resolvers complete names without a dot before they ask for them as they are.
+    pub sets_ndots: bool,
+}
+
+/// At most so many servers are asked, as by the resolvers of C libraries.
+const MAX_SERVERS: usize = 3;
+
+/// Whom a container's own name server asks.
+pub fn name_servers(host: &str, dns: &DnsOptions) -> NameServers {
+    let host = parse(host);
+    let options = if dns.options.is_empty() { host.options } else { dns.options.clone() };
+    let are_hosts = dns.nameservers.is_empty();
+    let mut servers: Vec<IpAddr> = match are_hosts {
+        true => host.nameservers.iter().filter_map(|server| server.parse().ok()).collect(),
+        false => dns.nameservers.clone(),
+    };
+    // In a container's namespace that is the name server itself.
+    servers.retain(|server| are_hosts || *server != IpAddr::V4(dns::SERVER));
+    servers.truncate(MAX_SERVERS);
+    NameServers { servers, are_hosts, sets_ndots: options.iter().any(|option| sets_ndots(option)) }
+}
+
+/// An `ndots` without a number counts for nothing.
+fn sets_ndots(option: &str) -> bool {
+    option.strip_prefix("ndots:").is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The content of `/etc/resolv.conf`, made from the host's.
 pub fn resolv_conf(host: &str, dns: &DnsOptions, reach: Reach) -> String {
+    if reach == Reach::NameServer {
+        return resolv_conf_of_name_server(host, dns);
+    }
     let host = parse(host);
     let nameservers = if dns.nameservers.is_empty() {
         reachable(host.nameservers, reach)
@@ -55,6 +94,52 @@ pub fn resolv_conf(host: &str, dns: &DnsOptions, reach: Reach) -> String {
     for line in &host.other {
         text.push_str(&format!("{line}\n"));
     }
+    text
+}
+
+/// As Docker's, with notes on where its parts come from: people look here first when a name does not resolve.
+fn resolv_conf_of_name_server(host: &str, dns: &DnsOptions) -> String {
+    let asked = name_servers(host, dns);
+    let own = DnsOptions { nameservers: vec![IpAddr::V4(dns::SERVER)], ..dns.clone() };
+    let mut text = String::from("# Written by the engine at each start of the container.\n\n");
+    let settings = resolv_conf(host, &own, Reach::Host);
+    let (mut lines, mut options) = (Vec::new(), Vec::new());
+    for line in settings.lines() {
+        match line.strip_prefix("options ") {
+            Some(given) => options.extend(given.split(' ')),
+            None => lines.push(line),
+        }
+    }
+    options.retain(|option| sets_ndots(option) || (*option != "ndots" && !option.starts_with("ndots:")));
+    if !asked.sets_ndots {
+        options.push("ndots:0");
+    }
+    for line in lines {
+        text.push_str(&format!("{line}\n"));
+    }
+    text.push_str(&format!("options {}\n\n", options.join(" ")));
+    text.push_str("# Based on host file: '/etc/resolv.conf' (internal resolver)\n");
+    let show = |server: &IpAddr| if asked.are_hosts { format!("host({server})") } else { server.to_string() };
+    match asked.servers.as_slice() {
+        [] => text.push_str("# NO EXTERNAL NAMESERVERS DEFINED\n"),
+        servers => {
+            let shown: Vec<String> = servers.iter().map(show).collect();
+            text.push_str(&format!("# ExtServers: [{}]\n", shown.join(" ")));
+        }
+    }
+    let given = [
+        ("nameservers", dns.nameservers.is_empty()),
+        ("search", dns.search.is_empty()),
+        ("options", dns.options.is_empty()),
+    ];
+    let given: Vec<&str> = given.into_iter().filter(|(_, empty)| !empty).map(|(name, _)| name).collect();
+    text.push_str(&format!("# Overrides: [{}]\n", given.join(" ")));
+    let from = match (asked.sets_ndots, dns.options.is_empty()) {
+        (false, _) => "internal",
+        (true, true) => "host",
+        (true, false) => "override",
+    };
+    text.push_str(&format!("# Option ndots from: {from}\n"));
     text
 }
 
@@ -204,6 +289,58 @@ mod tests {
             resolv_conf("search a.example\n", &no_search, FOUR),
             "nameserver 1.1.1.1\noptions rotate\n"
         );
+    }
+
+    #[test]
+    fn resolv_conf_of_a_name_server_names_it_and_says_whom_it_asks() {
+        assert_eq!(
+            resolv_conf(
+                "nameserver 127.0.0.53\nnameserver 10.0.0.53\nsearch corp.example\n",
+                &DnsOptions::default(),
+                Reach::NameServer
+            ),
+            "# Written by the engine at each start of the container.\n\
+             \n\
+             nameserver 127.0.0.11\n\
+             search corp.example\n\
+             options ndots:0\n\
+             \n\
+             # Based on host file: '/etc/resolv.conf' (internal resolver)\n\
+             # ExtServers: [host(127.0.0.53) host(10.0.0.53)]\n\
+             # Overrides: []\n\
+             # Option ndots from: internal\n"
+        );
+        let own = dns(&["192.0.2.1"], &["lab.example"], &["ndots:2", "rotate"]);
+        let text = resolv_conf(HOST, &own, Reach::NameServer);
+        assert!(
+            text.contains(
+                "nameserver 127.0.0.11\nsearch lab.example\nsortlist 10.0.0.0\noptions ndots:2 rotate\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains("# ExtServers: [192.0.2.1]\n# Overrides: [nameservers search options]\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("# Option ndots from: override\n"), "{text}");
+        let none = resolv_conf("options ndots:x\n", &DnsOptions::default(), Reach::NameServer);
+        assert!(none.contains("nameserver 127.0.0.11\noptions ndots:0\n"), "{none}");
+        assert!(none.contains("# NO EXTERNAL NAMESERVERS DEFINED\n"), "{none}");
+    }
+
+    #[test]
+    fn name_server_asks_the_host_s_servers_unless_others_are_given() {
+        let asked = name_servers(HOST, &DnsOptions::default());
+        let servers: Vec<String> = asked.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["127.0.0.53", "10.0.0.53", "2001:db8::53"]);
+        assert!(asked.are_hosts && asked.sets_ndots);
+        let asked = name_servers(
+            HOST,
+            &dns(&["127.0.0.11", "1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"], &[], &["rotate"]),
+        );
+        assert_eq!(asked.servers.len(), 3);
+        assert_eq!(asked.servers[0].to_string(), "1.1.1.1");
+        assert!(!asked.are_hosts && !asked.sets_ndots);
     }
 
     #[test]

@@ -52,6 +52,7 @@ mod port;
 mod port_allocator;
 mod predefined;
 mod record;
+mod resolver;
 mod sandbox;
 mod state;
 
@@ -65,3 +66,4 @@ pub use networks::{Networks, RulesState, namespace_of};
 pub use pool::PoolStatus;
 pub use port::{PortBinding, Protocol, PublishedPort};
 pub use record::{Driver, Ipam, IpamConfig, NetworkRecord, Scope};
+pub use resolver::NameSockets;

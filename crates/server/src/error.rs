@@ -135,6 +135,7 @@ fn engine_status(error: &engine::Error) -> StatusCode {
         E::SupervisorLost { .. }
         | E::NotConnected { .. }
         | E::Store(_)
+        | E::Names(_)
         | E::File { .. }
         | E::Volume { .. }
         | E::Program { .. } => StatusCode::INTERNAL_SERVER_ERROR,

@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod mounts;
+mod names;
 mod namespaces;
 mod network;
 mod networks;

@@ -26,13 +26,13 @@ with_each_client!(
 );
 
 /// A quarter of a /24 that no other engine under test has.
-fn subnet(bed: &Bed, quarter: u8) -> [String; 3] {
+pub(crate) fn subnet(bed: &Bed, quarter: u8) -> [String; 3] {
     let [ten, second, third, _] = bed.engine.gateway().octets();
     let address = |host: u8| format!("{ten}.{}.{third}.{}", second + 8, quarter * 64 + host);
     [format!("{}/26", address(0)), address(1), address(9)]
 }
 
-fn make(bed: &Bed, name: &str, quarter: u8, options: &[&str]) -> String {
+pub(crate) fn make(bed: &Bed, name: &str, quarter: u8, options: &[&str]) -> String {
     let [subnet, ..] = subnet(bed, quarter);
     let head = ["network", "create", "--subnet", &subnet].into_iter();
     bed.ok(head.chain(options.iter().copied()).chain([name]))
@@ -42,11 +42,11 @@ fn network_field(bed: &Bed, network: &str, template: &str) -> String {
     bed.ok(["network", "inspect", "--format", template, network])
 }
 
-fn sleeper(bed: &Bed, name: &str, network: &str) {
+pub(crate) fn sleeper(bed: &Bed, name: &str, network: &str) {
     bed.ok(["run", "-d", "--name", name, "--network", network, "busybox", "sleep", "600"]);
 }
 
-fn address(bed: &Bed, container: &str, network: &str) -> String {
+pub(crate) fn address(bed: &Bed, container: &str, network: &str) -> String {
     let template =
         format!("{{{{with index .NetworkSettings.Networks {network:?}}}}}{{{{.IPAddress}}}}{{{{end}}}}");
     bed.field(container, &template)

@@ -1,14 +1,18 @@
 //! Networks of a container that come and go while it exists.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use api::StringMap;
 use api::network::EndpointSettings;
-use network::EndpointInfo;
+use network::{EndpointInfo, NameSockets};
+use shim::ServiceKind;
 use tokio::task::spawn_blocking;
 
+use super::supervision;
 use super::task::Task;
+use crate::discovery::has_name_server;
 use crate::error::Error;
 use crate::events::Kind;
 use crate::files;
@@ -31,8 +35,17 @@ impl Task {
         let (endpoints, asked) = (self.current.endpoints.to_vec(), networks.clone());
         let joined = self.change(move |running| running.connect(&network, endpoints, &asked)).await?;
         let added = joined.last().cloned();
+        let before = files::resolv_conf(&self.settings, &self.current.endpoints)?;
         self.keep_endpoints(joined)?;
         self.keep_networks(networks)?;
+        self.shared.names.set(self.named(), &self.current.endpoints)?;
+        self.serve_names().await?;
+        files::rewrite_resolv_conf(
+            &self.shared.files(&self.settings.id),
+            &self.settings,
+            &before,
+            &self.current.endpoints,
+        )?;
         self.network_events("connect", added.as_slice());
         Ok(())
     }
@@ -62,7 +75,9 @@ impl Task {
                 Err(error) if force => self.leave_by_force(&endpoint, &error),
                 left => left?,
             };
+            self.shared.names.remove(std::slice::from_ref(&endpoint));
             self.keep_endpoints(left)?;
+            self.serve_names().await?;
             self.network_events("disconnect", &[endpoint]);
         }
         self.keep_networks(networks)
@@ -89,6 +104,32 @@ impl Task {
         let endpoints: Vec<EndpointInfo> = self.current.endpoints.iter().map(rename).collect();
         self.current.endpoints = Arc::new(endpoints);
         files::write_endpoints(&self.shared.files(&self.settings.id), &self.current.endpoints)
+    }
+
+    /// Gives the present run a name server where it needs one, and tells the one that runs what has changed.
+    async fn serve_names(&mut self) -> Result<(), Error> {
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let runs = run.services.contains(&ServiceKind::Names);
+        // One that runs goes on without any network: the program keeps what it has read of its address.
+        if !runs && !has_name_server(&self.current.endpoints) {
+            return Ok(());
+        }
+        let told = self.shared.names.service(&self.settings, &self.current.endpoints)?;
+        let sockets = match runs {
+            true => None,
+            false => Some(open_sockets(run.pid).await?),
+        };
+        let (body, descriptors) = supervision::serve_names(told, sockets);
+        let answer = run.client.request(body, descriptors).await;
+        answer.map_err(|error| Error::SupervisorLost {
+            action: "serve names for",
+            id: self.settings.id.clone(),
+            reason: supervision::chain(&error),
+        })?;
+        if !runs {
+            run.services.push(ServiceKind::Names);
+        }
+        Ok(())
     }
 
     /// Tells that the container joined or left networks.
@@ -162,4 +203,10 @@ impl Task {
         files::write_endpoints(&files, &self.current.endpoints)?;
         files::write_hosts(&files, &self.settings, &self.current.endpoints)
     }
+}
+
+/// Opens the sockets of a name server in the namespace of a container that runs.
+async fn open_sockets(pid: i32) -> Result<NameSockets, Error> {
+    let opened = spawn_blocking(move || NameSockets::open(network::namespace_of(pid)?.as_fd()));
+    Ok(opened.await.expect("opening sockets does not panic")?)
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use api::network::EndpointSettings;
 use network::EndpointInfo;
+use shim::ServiceKind;
 use shim::client::Client;
 
 use crate::health::Health;
@@ -41,4 +42,6 @@ pub(crate) struct Run {
     pub(crate) pid: i32,
     pub(crate) started_at: i64,
     pub(crate) endpoints: Vec<EndpointInfo>,
+    /// Servers that run beside it.
+    pub(crate) services: Vec<ServiceKind>,
 }

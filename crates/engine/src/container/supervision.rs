@@ -4,20 +4,25 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::network::EndpointSettings;
-use network::EndpointInfo;
+use network::{EndpointInfo, NameSockets};
 use shim::client::{Client, Events, PendingReply, RequestError};
-use shim::{Config, Durability, ExitRecord, Launcher, Reply, RequestBody, StdinMode, User};
+use shim::{
+    Config, Durability, ExitRecord, Launcher, NameService, Reply, RequestBody, Service, ServiceKind,
+    StdinMode, User,
+};
 use tokio::task::spawn_blocking;
 
 use super::command::AttachSlot;
 use super::published::{Published, Run};
 use crate::config::ContainerFiles;
 use crate::create::security;
+use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -48,7 +53,7 @@ pub(crate) async fn start(
     match launch(shared, settings, prepared, slots).await {
         Ok(run) => Ok(run),
         Err(error) => {
-            endpoints.iter().for_each(|endpoint| shared.networks.release(endpoint));
+            shared.release_endpoints(&endpoints);
             remove_run_dir(&shared.config.shim_dir(&settings.id));
             Err(error)
         }
@@ -58,8 +63,9 @@ pub(crate) async fn start(
 /// What a supervisor is started with.
 struct Prepared {
     config: Config,
-    sandbox: Option<std::os::fd::OwnedFd>,
+    sandbox: Option<OwnedFd>,
     endpoints: Vec<EndpointInfo>,
+    names: Option<(NameService, NameSockets)>,
 }
 
 /// The blocking part: network, files, configuration.
@@ -81,7 +87,9 @@ fn prepare(
     })?;
     let (sandbox, endpoints) = sandbox.map(|joined| (joined.netns, joined.endpoints)).unzip();
     let endpoints = endpoints.unwrap_or_default();
-    let build = || -> Result<Config, Error> {
+    let build = || -> Result<_, Error> {
+        let container = Named { settings, name, networks };
+        let names = sandbox.as_ref().map(|netns| name_server(shared, container, &endpoints, netns));
         if at_start.joined.names.is_none() {
             files::write(files, settings, &endpoints)?;
         }
@@ -89,16 +97,33 @@ fn prepare(
         make_run_dir(&run_dir)?;
         files::write_endpoints(files, &endpoints)?;
         forget(&files.exit_record())?;
-        config(shared, settings, name, files, run_dir, &at_start)
+        let config = config(shared, settings, name, files, run_dir, &at_start)?;
+        Ok((config, names.transpose()?.flatten()))
     };
     match build() {
-        Ok(config) => Ok(Prepared { config, sandbox, endpoints }),
+        Ok((config, names)) => Ok(Prepared { config, sandbox, endpoints, names }),
         Err(error) => {
-            endpoints.iter().for_each(|endpoint| shared.networks.release(endpoint));
+            shared.release_endpoints(&endpoints);
             remove_run_dir(&shared.config.shim_dir(&settings.id));
             Err(error)
         }
     }
+}
+
+/// The container's names are known when this returns, and its name server listens; others may ask for it from now on.
+fn name_server(
+    shared: &Shared,
+    container: Named<'_>,
+    endpoints: &[EndpointInfo],
+    netns: &OwnedFd,
+) -> Result<Option<(NameService, NameSockets)>, Error> {
+    if !has_name_server(endpoints) {
+        return Ok(None);
+    }
+    let service = shared.names.service(container.settings, endpoints)?;
+    shared.names.set(container, endpoints)?;
+    let sockets = NameSockets::open(netns.as_fd()).map_err(Error::Networking)?;
+    Ok(Some((service, sockets)))
 }
 
 /// The settings with the names of the container whose network is used, where there is one.
@@ -169,6 +194,11 @@ async fn launch(
         RequestBody::Create(Box::new(prepared.config)),
         prepared.sandbox.into_iter().collect::<Vec<_>>(),
     )];
+    let mut services = Vec::new();
+    if let Some((service, sockets)) = prepared.names {
+        requests.push(serve_names(service, Some(sockets)));
+        services.push(ServiceKind::Names);
+    }
     for slot in slots {
         // A client that went away before the start does not keep it from happening.
         if let Ok(Ok(socket)) = tokio::time::timeout(ATTACH_WAIT, slot.socket).await {
@@ -182,7 +212,13 @@ async fn launch(
         other => lost(chain(&other)),
     })?;
     prepare_next(Arc::clone(&shared.launcher));
-    Ok(Run { client: Arc::new(client), events, pid, started_at, endpoints: prepared.endpoints })
+    Ok(Run { client: Arc::new(client), events, pid, started_at, endpoints: prepared.endpoints, services })
+}
+
+/// The request that starts a name server, or without sockets tells the one that runs something else.
+pub(super) fn serve_names(service: NameService, sockets: Option<NameSockets>) -> (RequestBody, Vec<OwnedFd>) {
+    let sockets = sockets.map(|sockets| vec![sockets.packets, sockets.connections]);
+    (RequestBody::Serve(Service::Names(service)), sockets.unwrap_or_default())
 }
 
 /// Makes a supervisor ready for the next start, once this one has had the processors for itself.

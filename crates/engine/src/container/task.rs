@@ -17,6 +17,7 @@ use super::published::{Live, Published, Run};
 use super::stop::{AfterExit, Stopping};
 use super::supervision;
 use crate::create::restart_policy;
+use crate::discovery::Named;
 use crate::error::Error;
 use crate::events::Kind;
 use crate::health::{self, Health, Probe};
@@ -102,6 +103,12 @@ impl Task {
     /// The network endpoints of the present run.
     pub(crate) fn endpoints(&self) -> &[network::EndpointInfo] {
         &self.current.endpoints
+    }
+
+    /// What its names are made of.
+    pub(crate) fn named(&self) -> Named<'_> {
+        let Published { name, networks, .. } = &self.current;
+        Named { settings: &self.settings, name, networks }
     }
 
     /// Starts what the restart policy wants to run now that the engine has started.
@@ -394,9 +401,7 @@ impl Task {
         self.before = run.as_ref().map(|run| run.client.supervisor());
         drop(self.checker.take());
         self.stopping = None;
-        for endpoint in std::mem::take(&mut self.current.endpoints).iter() {
-            self.shared.networks.release(endpoint);
-        }
+        self.shared.release_endpoints(&std::mem::take(&mut self.current.endpoints));
         supervision::remove_run_dir(&self.shared.config.shim_dir(&self.settings.id));
         self.shared.execs.container_ended(&self.settings.id);
         let state = &mut self.current.state;
@@ -524,6 +529,7 @@ impl Task {
         self.write_record(&name, &self.current.networks)?;
         let old = std::mem::replace(&mut self.current.name, name);
         self.rename_endpoints()?;
+        self.shared.names.set(self.named(), &self.current.endpoints)?;
         self.publish();
         self.event("rename", [("oldName", format!("/{old}"))]);
         Ok(())

@@ -105,6 +105,11 @@ pub(super) fn host_config(host_config: &HostConfig) -> Result<(), Error> {
     if host_config.shm_size < 0 {
         return Err(Error::invalid("SHM size can not be less than 0"));
     }
+    if let Some(bad) =
+        host_config.dns.iter().flatten().find(|server| server.parse::<std::net::IpAddr>().is_err())
+    {
+        return Err(Error::invalid(format!("bad nameserver address: {bad}")));
+    }
     sysctls(host_config)?;
     extra_hosts(host_config)
 }

@@ -12,7 +12,8 @@ use netlink_bindings::utils::push_header;
 use crate::cidr::{Cidr, from_number, number};
 use crate::firewall::rules::Part;
 use crate::firewall::table::{
-    Chain, Datum, Element, ElementValue, Field, HookKind, KeySource, Set, Statement, Table, Value, Verdict,
+    Chain, Datum, Element, ElementValue, Field, HookKind, KeySource, Set, Side, Statement, Table, Value,
+    Verdict,
 };
 use crate::port::Protocol;
 
@@ -36,6 +37,7 @@ const KEYS_IN_HOST_ORDER: [u8; 6] = {
 
 const SET_ELEMENT_INTERVAL_END: u32 = 1;
 const NFT_NAT_DNAT: u32 = 1;
+const NFT_PAYLOAD_CSUM_INET: u32 = 1;
 /// The bindings count this enumeration from 0, the kernel from 1.
 const FIB_RESULT_ADDRTYPE: u32 = 3;
 const RTN_LOCAL: u32 = 2;
@@ -384,6 +386,12 @@ fn push_statement<'a>(list: Expressions<'a>, statement: &Statement) -> Expressio
         }
         Statement::VerdictMap { key, map } => verdict_map(list, *key, map),
         Statement::Redirect { with_address, ipv6, map } => redirect(list, *with_address, *ipv6, map),
+        Statement::Port { protocol, side, port } => {
+            let list = compare(meta(list, MetaKeys::L4Proto), true, &[protocol_number(*protocol)]);
+            let list = payload(list, PayloadBase::TransportHeader, port_offset(*side), 2, REGISTER);
+            compare(list, true, &port.to_be_bytes())
+        }
+        Statement::SetPort { protocol, side, port } => set_port(list, *protocol, *side, *port),
         Statement::Masquerade => list.nested_elem().push_name(c"masq").end_nested(),
         Statement::Verdict(verdict) => {
             let data = list.nested_elem().nested_data_immediate().push_dreg(VERDICT_REGISTER).nested_data();
@@ -473,6 +481,40 @@ fn redirect<'a>(list: Expressions<'a>, with_address: bool, ipv6: bool, map: &str
         .push_family(family)
         .push_reg_addr_min(REGISTER)
         .push_reg_proto_min(REGISTER + registers)
+        .end_nested()
+        .end_nested()
+}
+
+/// Where a port is in the header of a transport protocol.
+fn port_offset(side: Side) -> u32 {
+    match side {
+        Side::Source => 0,
+        Side::Destination => 2,
+    }
+}
+
+fn set_port(list: Expressions<'_>, protocol: Protocol, side: Side, port: u16) -> Expressions<'_> {
+    let checksum = match protocol {
+        Protocol::Tcp => 16,
+        Protocol::Udp => 6,
+        Protocol::Sctp => unreachable!("its checksum covers the whole packet"),
+    };
+    list.nested_elem()
+        .nested_data_immediate()
+        .push_dreg(REGISTER)
+        .nested_data()
+        .push_value(&port.to_be_bytes())
+        .end_nested()
+        .end_nested()
+        .end_nested()
+        .nested_elem()
+        .nested_data_payload()
+        .push_base(PayloadBase::TransportHeader as u32)
+        .push_offset(port_offset(side))
+        .push_len(2)
+        .push_sreg(REGISTER)
+        .push_csum_type(NFT_PAYLOAD_CSUM_INET)
+        .push_csum_offset(checksum)
         .end_nested()
         .end_nested()
 }

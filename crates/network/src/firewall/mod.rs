@@ -8,6 +8,7 @@ mod batch;
 mod conntrack;
 mod foreign;
 mod message;
+mod names;
 mod rules;
 mod table;
 
@@ -304,6 +305,12 @@ impl Firewall {
             }
         }
     }
+}
+
+/// Redirects the name server's port to these, in the calling thread's network namespace.
+pub(crate) fn redirect_names(packets: u16, connections: u16) -> Result<(), Error> {
+    let table = names::table(packets, connections);
+    Firewall::open(&table.name)?.commit(|batch| batch.replace(&table))
 }
 
 fn udp(redirections: &[Redirection]) -> impl Iterator<Item = &Redirection> {

@@ -125,10 +125,21 @@ pub(crate) enum Statement {
     VerdictMap { key: KeySource, map: &'static str },
     /// Redirects to the address and port that a map gives for the packet.
     Redirect { with_address: bool, ipv6: bool, map: &'static str },
+    /// It is of this protocol and has this port on one side.
+    Port { protocol: Protocol, side: Side, port: u16 },
+    /// Writes a port into it, without any memory of its connection.
+    SetPort { protocol: Protocol, side: Side, port: u16 },
     /// Replaces the source by the outgoing interface's address.
     Masquerade,
     /// Ends the rule.
     Verdict(Verdict),
+}
+
+/// A side of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Destination,
 }
 
 /// What of a packet is looked up.
@@ -283,9 +294,20 @@ impl fmt::Display for Statement {
                 let address = if *with_address { format!("{family} daddr . ") } else { String::new() };
                 write!(f, "dnat {family} to {address}meta l4proto . th dport map @{map}")
             }
+            Self::Port { protocol, side, port } => write!(f, "{protocol} {side} {port}"),
+            Self::SetPort { protocol, side, port } => write!(f, "{protocol} {side} set {port}"),
             Self::Masquerade => f.write_str("masquerade"),
             Self::Verdict(verdict) => write!(f, "{verdict}"),
         }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "sport",
+            Self::Destination => "dport",
+        })
     }
 }
 

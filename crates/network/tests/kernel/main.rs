@@ -7,6 +7,7 @@ mod firewall;
 mod foreign;
 mod gateway_modes;
 mod macvlan;
+mod names;
 mod networks;
 mod pool;
 mod publish;

@@ -6,6 +6,7 @@ mod foreign;
 mod interrupted;
 mod isolation;
 mod layouts;
+mod names;
 mod networks;
 mod precautions;
 mod privileged;
