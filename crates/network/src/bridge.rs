@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{self, Link};
+use crate::mac::MacAddress;
 use crate::netlink::RouteSocket;
 
 /// Makes the bridge where it is missing, gives it exactly these addresses of our own making, and brings it up.
@@ -24,7 +25,7 @@ pub(crate) fn ensure(
     let link = match socket.link(name).map_err(failed("look for bridge"))? {
         Some(link) if link.is_bridge => link,
         Some(_) => return Err(not_a_bridge(name)),
-        None => create(socket, name, mtu)?,
+        None => create(socket, name, addresses, mtu)?,
     };
     set_parameters(name, addresses)?;
     let present = socket.addresses(link.index).map_err(failed("list addresses of bridge"))?;
@@ -40,9 +41,16 @@ pub(crate) fn ensure(
     Ok(link)
 }
 
-fn create(socket: &mut RouteSocket, name: &str, mtu: u32) -> Result<Link, Error> {
+/// A bridge has a hardware address of its own: else it has that of one of its ports, and with every port that goes the
+/// neighbours would remember a wrong one.
+fn create(socket: &mut RouteSocket, name: &str, addresses: &[Cidr], mtu: u32) -> Result<Link, Error> {
     let failed = |source| Error::Link { action: "create bridge", subject: name.to_owned(), source };
-    socket.create_bridge(name, mtu).map_err(|source| match source.raw_os_error() {
+    let ipv4 = addresses.iter().find_map(|cidr| match cidr.address() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    let mac = ipv4.map_or_else(MacAddress::random, MacAddress::for_ipv4);
+    socket.create_bridge(name, mtu, mac).map_err(|source| match source.raw_os_error() {
         // EOPNOTSUPP: the kernel knows no such kind of interface.
         Some(95) => Error::KernelFeature { feature: "bridges", hint: "load the module `bridge`" },
         _ => failed(source),

@@ -99,12 +99,13 @@ impl RouteSocket {
     }
 
     /// Makes a bridge, up.
-    pub(crate) fn create_bridge(&mut self, name: &str, mtu: u32) -> io::Result<()> {
+    pub(crate) fn create_bridge(&mut self, name: &str, mtu: u32, mac: MacAddress) -> io::Result<()> {
         let mut message = link_message(
             0,
             vec![
                 LinkAttribute::IfName(name.to_owned()),
                 LinkAttribute::Mtu(mtu),
+                LinkAttribute::Address(mac.0.to_vec()),
                 LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
             ],
         );

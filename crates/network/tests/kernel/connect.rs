@@ -138,6 +138,25 @@ fn inter_container_communication_switched_off_is_refused() {
 }
 
 #[test]
+fn bridge_keeps_its_hardware_address_when_containers_go() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let mac = || {
+            let shown = run("ip", &["-o", "link", "show", &engine.config.bridge]);
+            let at = shown.find("link/ether ").expect("a hardware address") + "link/ether ".len();
+            shown[at..at + 17].to_owned()
+        };
+        let before = mac();
+        assert_eq!(before, "02:42:ac:11:00:01");
+        let (one, two) = (engine.container("one"), engine.container("two"));
+        assert_eq!(mac(), before);
+        engine.networks.detach(&one.endpoint, one.netns.as_fd()).unwrap();
+        assert_eq!(mac(), before);
+        drop(two);
+    });
+}
+
+#[test]
 fn release_leaves_no_interface_and_frees_the_address() {
     on_machine(|| {
         let engine = Engine::new();
