@@ -131,7 +131,7 @@ fn output_through_a_terminal_has_carriage_returns(bed: &Bed) {
 }
 
 fn attach_without_a_terminal_passes_both_ways(bed: &Bed) {
-    let script = "read line; echo got $line; echo err >&2; exit 4";
+    let script = "read line; echo got $line; sleep 0.5; echo err >&2; exit 4";
     bed.ok(["run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", script]);
     let mut session = bed.cli(["attach", "box"]).pty();
     session.send_line("typed");

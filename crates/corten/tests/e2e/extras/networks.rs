@@ -19,6 +19,24 @@ fn gateway(bed: &Bed, network: &str) -> String {
     bed.ok(["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network])
 }
 
+/// Docker has taken this for each network since API 1.44.
+#[test]
+fn hardware_address_is_as_asked_for_each_network() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Docker);
+    let mac = "02:42:ac:11:00:99";
+    bed.ok(["network", "create", "--internal", "lab"]);
+    let run =
+        ["run", "-d", "--name", "box", "--network", "lab", "--mac-address", mac, "busybox", "sleep", "600"];
+    bed.ok(run);
+    let inside = bed.ok(["exec", "box", "sh", "-c", "cat /sys/class/net/eth0/address; ip route"]);
+    assert!(inside.starts_with(mac), "{inside}");
+    assert!(!inside.contains("default"), "an internal network has no way out: {inside}");
+    let template = "{{range .Containers}}{{.Name}} {{.MacAddress}}{{end}}";
+    assert_eq!(bed.ok(["network", "inspect", "--format", template, "lab"]), format!("box {mac}"));
+    bed.ok(["rm", "-f", "box"]);
+    bed.ok(["network", "rm", "lab"]);
+}
+
 #[test]
 fn flushed_firewall_is_back_within_five_seconds_and_an_event_tells() {
     let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
