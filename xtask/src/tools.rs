@@ -18,9 +18,17 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task, without what it has told this program of its package: build scripts that look at such
+/// variables would run again, and everything that depends on them would be compiled again.
 pub(crate) fn cargo() -> Command {
-    command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let mut command = command(&std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_this_package) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Says what is run, runs it, and fails where it fails.
