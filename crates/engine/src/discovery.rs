@@ -37,6 +37,13 @@ pub(crate) struct Named<'a> {
     pub(crate) networks: &'a BTreeMap<String, EndpointSettings>,
 }
 
+/// Containers of one network, by endpoint ID.
+#[derive(Default)]
+struct Members<'a> {
+    network_name: &'a str,
+    entries: Vec<(String, Endpoint)>,
+}
+
 impl Names {
     pub(crate) fn new(folder: PathBuf) -> Self {
         Self { folder, tables: Mutex::default() }
@@ -52,19 +59,21 @@ impl Names {
         &self,
         containers: impl IntoIterator<Item = (Named<'a>, &'a [EndpointInfo])>,
     ) -> Result<(), Error> {
-        let mut by_network: BTreeMap<&EndpointKey, (&str, Vec<(String, Endpoint)>)> = BTreeMap::new();
+        let mut by_network: BTreeMap<&str, Members<'_>> = BTreeMap::new();
         for (container, endpoints) in containers {
             for endpoint in endpoints.iter().filter(|endpoint| is_user_defined(&endpoint.network_name)) {
                 let entry = (endpoint.endpoint_id.clone(), container.endpoint(endpoint));
-                let network = by_network.entry(&endpoint.network_id);
-                network.or_insert_with(|| (&endpoint.network_name, Vec::new())).1.push(entry);
+                let members = by_network.entry(&endpoint.network_id).or_default();
+                members.network_name = &endpoint.network_name;
+                members.entries.push(entry);
             }
         }
         let mut tables = self.lock();
-        for (id, (name, entries)) in by_network {
-            let table =
-                tables.entry(id.clone()).or_insert_with(|| TableWriter::new(self.folder.join(id), name));
-            table.set(entries)?;
+        for (id, members) in by_network {
+            let table = tables
+                .entry(id.to_owned())
+                .or_insert_with(|| TableWriter::new(self.folder.join(id), members.network_name));
+            table.set(members.entries)?;
         }
         Ok(())
     }
@@ -124,9 +133,6 @@ impl Names {
     }
 }
 
-/// A network's ID.
-type EndpointKey = String;
-
 impl Named<'_> {
     fn endpoint(&self, endpoint: &EndpointInfo) -> Endpoint {
         let asked = self.networks.get(&endpoint.network_name);
@@ -143,8 +149,10 @@ pub(crate) fn has_name_server(endpoints: &[EndpointInfo]) -> bool {
 
 /// The host, by the address that the container reaches it under.
 fn host_names(endpoints: &[EndpointInfo]) -> Vec<HostName> {
-    let ipv4 = endpoints.iter().find_map(|endpoint| endpoint.gateway);
-    let ipv6 = endpoints.iter().find_map(|endpoint| endpoint.ipv6_gateway);
+    // A gateway on a network without a bridge is somebody else's.
+    let bridged = || endpoints.iter().filter(|endpoint| endpoint.host_interface.is_some());
+    let ipv4 = bridged().find_map(|endpoint| endpoint.gateway);
+    let ipv6 = bridged().find_map(|endpoint| endpoint.ipv6_gateway);
     if (ipv4, ipv6) == (None, None) {
         return Vec::new();
     }

@@ -11,6 +11,7 @@
 //! | `<lib>/containers/containers.db` | the records: settings, names, states |
 //! | `<lib>/containers/<id>/` | one container's log, exit record, hosts, hostname and resolv.conf |
 //! | `<lib>/volumes/<name>/_data` | volumes |
+//! | `<run>/names/<network id>` | the names of a network's running containers |
 //! | `<run>/shim/<id>/` | one supervisor's control socket |
 //! | `<run>/seccomp/` | compiled system call filters |
 //!

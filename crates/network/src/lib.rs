@@ -1,7 +1,8 @@
 //! Networks of an engine: who has which address, the network namespaces containers run in, the bridges between them, and
 //! the firewall rules that connect them to the outside.
 //!
-//! It is *not* a name server, and it does not write the container's files; [`files`] has their contents.
+//! It is *not* a name server, although it opens the sockets of one ([`NameSockets`]), and it does not write the container's
+//! files; [`files`] has their contents.
 //!
 //! # Words
 //!

@@ -6,6 +6,7 @@
 mod figures;
 mod floor;
 mod idle;
+mod names;
 mod runs;
 mod streams;
 
@@ -92,6 +93,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     let mut table = Table::default();
     runs::measure(&bench, &mut table)?;
     streams::measure(&bench, &mut table)?;
+    names::measure(&bench, &mut table)?;
     idle::measure(&bench, &mut table)?;
     println!("{table}");
     Ok(())

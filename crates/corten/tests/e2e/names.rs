@@ -218,9 +218,8 @@ fn serve_connections(listener: &TcpListener, stop: &AtomicBool) {
         };
         connection.set_nonblocking(false).expect("blocking");
         let mut length = [0; 2];
-        let mut query = Vec::new();
         if connection.read_exact(&mut length).is_ok() {
-            query.resize(usize::from(u16::from_be_bytes(length)), 0);
+            let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
             if connection.read_exact(&mut query).is_ok() {
                 let answer = outside_answer(&query, 1000);
                 let length = (answer.len() as u16).to_be_bytes();
@@ -284,9 +283,6 @@ fn names_resolve_on_the_networks_that_a_container_is_in(bed: &Bed) {
         assert_eq!(ask(bed, from, name, A).code, 3, "{name} from {from}");
     }
     assert_eq!(bed.ok(["exec", "two", "sh", "-c", "nc -w 3 one 7000 </dev/null"]), "served");
-    let unreached =
-        bed.ok(["exec", "three", "sh", "-c", &format!("nc -w 1 {one} 7000 </dev/null || echo none")]);
-    assert_eq!(unreached, "none");
     bed.ok(["rm", "-f", "one", "two", "three"]);
     bed.ok(["network", "rm", "lab", "field"]);
 }

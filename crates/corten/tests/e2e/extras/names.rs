@@ -1,5 +1,7 @@
 //! Names, beyond what Docker does or what its old version in the tests does.
 
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use testkit::{Bed, Client, Kind};
@@ -34,7 +36,7 @@ fn names_resolve_while_no_engine_runs_and_after_its_restart() {
         })
     };
     bed.engine.kill();
-    assert_eq!(ask_anyway("two").records, [two.clone()]);
+    assert_eq!(ask_anyway("two").records, std::slice::from_ref(&two));
     assert_eq!(ask_anyway(OUTSIDE).records, ["192.0.2.1"]);
     bed.engine.launch();
     assert_eq!(ask_anyway("dos").records, [two]);
@@ -114,6 +116,44 @@ fn host_has_a_name_in_every_container_with_a_way_out() {
     assert_eq!(given.matches("host.docker.internal").count(), 1, "{given}");
     let asked = bed.sh(&["--network", "lab", "--add-host", "up:host-gateway"], "cat /etc/hosts");
     assert!(asked.contains("\tup\n") && !asked.contains("docker.internal"), "{asked}");
+    bed.ok(["rm", "-f", "box"]);
+    bed.ok(["network", "rm", "lab"]);
+}
+
+#[test]
+fn hostile_clients_do_not_keep_others_from_their_answers() {
+    let bed = bed();
+    make(&bed, "lab", 0, &[]);
+    let [_, _, nobody] = subnet(&bed, 0);
+    member(&bed, "box", "lab", &["--dns", &nobody]);
+    let own = address(&bed, "box", "lab");
+    inside(&bed, "box", || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.connect("127.0.0.11:53").expect("the server's address");
+        let mut noise: u32 = 7;
+        let mut connections = Vec::new();
+        for round in 0..2000 {
+            let mut packet = [0; 700];
+            for byte in &mut packet {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = (noise >> 24) as u8;
+            }
+            if round % 2 == 0 {
+                // Nobody answers these.
+                packet[2..12].copy_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+                packet[12..18].copy_from_slice(&[1, b'x', 0, 0, 1, 0]);
+            }
+            let _ = socket.send(&packet[..round % 700]);
+            if round % 10 == 0
+                && let Ok(mut connection) = TcpStream::connect("127.0.0.11:53")
+            {
+                let _ = connection.write_all(&packet);
+                connections.push(connection);
+            }
+        }
+        assert_eq!(ask_here("box", A).records, [own]);
+    });
+    assert_eq!(bed.field("box", "{{.State.Running}}"), "true");
     bed.ok(["rm", "-f", "box"]);
     bed.ok(["network", "rm", "lab"]);
 }
