@@ -91,13 +91,19 @@ pub(crate) fn ask(bed: &Bed, container: &str, name: &str, kind: u16) -> Answer {
 }
 
 pub(crate) fn ask_here(name: &str, kind: u16) -> Answer {
+    let answer = ask_within(Duration::from_secs(10), name, kind);
+    answer.unwrap_or_else(|| panic!("no answer for {name}"))
+}
+
+/// Asks once, and waits for so long.
+pub(crate) fn ask_within(limit: Duration, name: &str, kind: u16) -> Option<Answer> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    socket.set_read_timeout(Some(limit)).expect("a limit");
     socket.connect(server()).expect("the server's address");
     socket.send(&question(name, kind)).expect("send");
     let mut space = [0; 4096];
-    let length = socket.recv(&mut space).unwrap_or_else(|error| panic!("no answer for {name}: {error}"));
-    read(&space[..length])
+    let length = socket.recv(&mut space).ok()?;
+    Some(read(&space[..length]))
 }
 
 fn ask_over_connection(bed: &Bed, container: &str, name: &str) -> Answer {
