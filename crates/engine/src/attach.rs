@@ -12,7 +12,7 @@ use api::container::AttachOptions;
 use api::exec::ExecStartRequest;
 use api::stream::{self, Stream};
 use shim::log::follow::{self, Follow};
-use shim::log::{ReadOptions, Render};
+use shim::log::{Frames, ReadOptions, Render};
 use shim::{Attach, Framing, Target};
 use tokio::sync::oneshot;
 
@@ -185,7 +185,8 @@ async fn write_history(
     stderr: bool,
 ) -> Option<OwnedFd> {
     let options = ReadOptions { stdout, stderr, ..ReadOptions::default() };
-    let rendering = Render { multiplexed: framing == Framing::Multiplexed, ..Render::default() };
+    let frames = if framing == Framing::Multiplexed { Frames::Records } else { Frames::Absent };
+    let rendering = Render { frames, ..Render::default() };
     let mut pieces = follow::stream(log, options, rendering, Follow::<std::future::Ready<()>>::No);
     let mut client = UnixStream::from(socket);
     client.set_nonblocking(false).ok()?;

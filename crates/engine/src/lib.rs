@@ -68,4 +68,5 @@ pub use config::Config;
 pub use engine::{Engine, OpenError};
 pub use error::Error;
 pub use logs::LogStream;
+pub use shim::log::Frames;
 pub use wait::Waiter;

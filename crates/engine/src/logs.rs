@@ -2,7 +2,7 @@
 
 use api::container::LogsOptions;
 use shim::log::follow::{self, Follow};
-use shim::log::{LogError, ReadOptions, Render};
+use shim::log::{Frames, LogError, ReadOptions, Render};
 use tokio::sync::mpsc;
 
 use crate::container::Container;
@@ -21,12 +21,13 @@ pub struct LogStream {
 }
 
 impl Engine {
-    /// Reads a container's log, and with `follow` what it writes until it ends.
+    /// Reads a container's log, and with `follow` what it writes until it ends. Output of a terminal has no frames in any
+    /// case.
     ///
     /// # Errors
     ///
     /// The container does not exist or keeps no log, or no stream was asked for.
-    pub fn logs(&self, reference: &str, options: &LogsOptions) -> Result<LogStream, Error> {
+    pub fn logs(&self, reference: &str, options: &LogsOptions, frames: Frames) -> Result<LogStream, Error> {
         let container = self.find(reference)?;
         if !options.stdout && !options.stderr {
             return Err(Error::invalid("Bad parameters: you must choose at least one stream"));
@@ -41,8 +42,8 @@ impl Engine {
             stderr: options.stderr,
         };
         let tty = container.settings.config.tty;
-        let rendering =
-            Render { multiplexed: !tty, timestamps: options.timestamps, details: options.details };
+        let frames = if tty { Frames::Absent } else { frames };
+        let rendering = Render { frames, timestamps: options.timestamps, details: options.details };
         let mut published = container.subscribe();
         let follow = if options.follow && published.borrow().state.status.counts_as_running() {
             Follow::Until(async move {

@@ -23,6 +23,7 @@ with_each_client!(
     rotation_drops_the_oldest,
     unknown_driver_is_refused,
     log_of_a_terminal_has_carriage_returns,
+    unknown_client_gets_a_frame_for_each_line,
 );
 
 fn streams_are_kept_apart(bed: &Bed) {
@@ -156,4 +157,11 @@ fn log_of_a_terminal_has_carriage_returns(bed: &Bed) {
     bed.ok(["run", "-d", "-t", "--name", "box", "busybox", "sh", "-c", "echo one; echo two >&2"]);
     bed.ok(["wait", "box"]);
     assert_eq!(bed.run(["logs", "box"]).expect_ok().text(), "one\r\ntwo\r\n");
+}
+
+fn unknown_client_gets_a_frame_for_each_line(bed: &Bed) {
+    bed.ok(["run", "--name", "box", "busybox", "sh", "-c", "echo a; echo b; echo c"]);
+    let answer = bed.engine.http().get("/containers/box/logs?stdout=1").expect(200);
+    let frame = |letter: u8| [1, 0, 0, 0, 0, 0, 0, 2, letter, b'\n'];
+    assert_eq!(answer.body, [frame(b'a'), frame(b'b'), frame(b'c')].concat());
 }

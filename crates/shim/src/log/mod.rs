@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compress::Compressor;
 pub use reader::{Batch, Entry, Progress, ReadOptions, Reader};
-pub use render::{Render, render};
+pub use render::{Frames, Render, render};
 pub use time::{now, rfc3339, rfc3339_fixed};
 pub use writer::Writer;
 
