@@ -28,6 +28,9 @@ enum Task {
     /// What `bench` runs to measure the kernel alone
     #[command(hide = true)]
     Floor(bench::FloorOptions),
+    /// What `bench` asks through published ports
+    #[command(hide = true)]
+    HttpServer(bench::ServerOptions),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Task::Ci => checks::run_all().map(report),
         Task::Bench(options) => bench::run(options).map(|()| ExitCode::SUCCESS),
         Task::Floor(options) => bench::run_floor(&options).map(|()| ExitCode::SUCCESS),
+        Task::HttpServer(options) => bench::serve(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -3,7 +3,7 @@
 use api::Filters;
 use api::network::{
     ConnectRequest, CreateRequest, CreateResponse, DisconnectRequest, InspectOptions, ListOptions,
-    NetworkInspect, PruneResponse,
+    NetworkInspect, PlanRequest, PlanResponse, PruneResponse,
 };
 use api::query::QueryWriter;
 use bytes::Bytes;
@@ -56,5 +56,11 @@ impl Client {
     pub async fn disconnect_network(&self, network: &str, request: &DisconnectRequest) -> Result<(), Error> {
         let path = format!("{}/disconnect", path(network));
         self.empty(Call::post(&path, "").json(request)).await
+    }
+
+    /// Asks what publishing ports would do to the firewall.
+    pub async fn plan_network(&self, network: &str, request: &PlanRequest) -> Result<PlanResponse, Error> {
+        let path = format!("{}/plan", path(network));
+        self.json(Call::post(&path, "").json(request)).await
     }
 }

@@ -1,6 +1,8 @@
 //! What the engine says about itself and its host.
 
-use api::system::{Info, PluginsInfo, RuntimeInfo, SwarmInfo};
+use api::system::{FirewallInfo, Info, PluginsInfo, RuntimeInfo, SwarmInfo};
+
+use network::PoolStatus;
 
 use crate::engine::Engine;
 use crate::state::Status;
@@ -32,7 +34,7 @@ impl Engine {
             labels: config.labels.clone(),
             plugins: PluginsInfo {
                 volume: vec!["local".to_owned()],
-                network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
+                network: ["bridge", "host", "macvlan", "null"].map(str::to_owned).to_vec(),
                 authorization: None,
                 log: ["json-file", "local"].map(str::to_owned).to_vec(),
             },
@@ -44,8 +46,21 @@ impl Engine {
             default_runtime: "runc".to_owned(),
             swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
             live_restore_enabled: true,
+            firewall_backend: Some(self.firewall_info()),
             init_binary: "docker-init".to_owned(),
             ..Info::default()
+        }
+    }
+
+    /// Docker's place for what is to be known of the firewall also has the sandboxes that are kept ready.
+    fn firewall_info(&self) -> FirewallInfo {
+        let config = &self.config().network;
+        let PoolStatus { ready, target, limit } = self.networks().pool_status();
+        let sandboxes = format!("{ready} ready, {target} wanted, {limit} at most");
+        let table = ["Table".to_owned(), format!("inet {}", config.table)];
+        FirewallInfo {
+            driver: if config.firewall { "nftables" } else { "none" }.to_owned(),
+            info: Some(vec![table, ["Sandboxes".to_owned(), sandboxes]]),
         }
     }
 }

@@ -50,6 +50,7 @@ mod networks;
 mod ports;
 mod random;
 mod reconcile;
+mod relay;
 mod restart;
 mod rules;
 mod settings;

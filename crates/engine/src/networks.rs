@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api::container::{Config, HostConfig};
 use api::network::{
-    ConnectRequest, CreateRequest, CreateResponse, DisconnectRequest, IpamConfig as AskedSubnet,
+    ConnectRequest, CreateRequest, CreateResponse, DisconnectRequest, IpamConfig as AskedSubnet, PlanRequest,
+    PlanResponse,
 };
 use api::{Filters, StringMap, Time};
 use network::{Cidr, NetworkRecord, NetworkRequest, SubnetRequest};
@@ -15,6 +17,7 @@ use crate::container::Command;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Kind;
+use crate::ports;
 
 impl Engine {
     /// Makes a network.
@@ -91,6 +94,28 @@ impl Engine {
         });
         self.networks().release(left.ok_or(not_found)?);
         Ok(())
+    }
+
+    /// Tells what publishing ports of a new container would do to the firewall; nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As those of a start that publishes them.
+    pub async fn plan_network(&self, network: String, request: PlanRequest) -> Result<PlanResponse, Error> {
+        let host_config = HostConfig { port_bindings: Some(request.port_bindings), ..HostConfig::default() };
+        let ports = ports::bindings(&Config::default(), &host_config)?;
+        let networks = Arc::clone(self.networks());
+        let plan = spawn_blocking(move || networks.plan(&network, &ports)).await;
+        let plan = plan.expect("planning does not panic")?;
+        let addresses = plan.endpoint.ipv4.map(IpAddr::V4).or(plan.endpoint.ipv6.map(IpAddr::V6));
+        Ok(PlanResponse {
+            table: plan.table,
+            address: addresses.map(|address| address.to_string()).unwrap_or_default(),
+            changes: plan.changes,
+            relayed: plan.relayed,
+            before: plan.before,
+            after: plan.after,
+        })
     }
 
     fn network_event(&self, action: &str, record: &NetworkRecord) {

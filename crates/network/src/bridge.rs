@@ -50,12 +50,17 @@ fn create(socket: &mut RouteSocket, name: &str, addresses: &[Cidr], mtu: u32) ->
         IpAddr::V6(_) => None,
     });
     let mac = ipv4.map_or_else(MacAddress::random, MacAddress::for_ipv4);
-    socket.create_bridge(name, mtu, mac).map_err(|source| match source.raw_os_error() {
+    socket.create_bridge(name, mac).map_err(|source| match source.raw_os_error() {
         // EOPNOTSUPP: the kernel knows no such kind of interface.
         Some(95) => Error::KernelFeature { feature: "bridges", hint: "load the module `bridge`" },
         _ => failed(source),
     })?;
-    socket.link(name).and_then(|link| link.ok_or(io::ErrorKind::NotFound.into())).map_err(failed)
+    let link = socket.link(name).and_then(|link| link.ok_or(io::ErrorKind::NotFound.into()));
+    let link = link.map_err(failed)?;
+    // A bridge follows the sizes of its ports, and without any has the default, until its own is changed: a size that it is
+    // made with does not count.
+    socket.execute_all(vec![link::set_mtu(link.index, mtu)]).map_err(failed)?;
+    Ok(link)
 }
 
 fn not_a_bridge(name: &str) -> Error {

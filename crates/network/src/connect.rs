@@ -1,8 +1,9 @@
 //! Containers join networks and leave them.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use crate::endpoint::{EndpointInfo, EndpointRequest, Sandbox};
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::namespace::{self, Ipv6, Namespace};
 use crate::networks::{Networks, lock};
 use crate::options::GatewayMode;
 use crate::pool::SandboxPool;
-use crate::port::{PortBinding, PublishedPort};
+use crate::port::{PortBinding, Protocol, PublishedPort, RelayedPort};
 use crate::record::{Driver, NetworkRecord};
 use crate::sandbox::{self, Routes};
 
@@ -76,6 +77,23 @@ impl Networks {
         reservation.take_ports(&record, ports)?;
         reservation.publish()?;
         Ok(reservation.persist())
+    }
+
+    /// The ports of an endpoint that the firewall cannot lead to it, each with where it goes and a socket of the host.
+    pub fn relayed(&self, endpoint: &EndpointInfo) -> Result<Vec<RelayedPort>, Error> {
+        let ports = lock(&self.ports);
+        let relayed = endpoint.ports.iter().filter_map(|port| Some((port, endpoint.relay_target(port)?)));
+        let listener = |(port, target): (&PublishedPort, SocketAddr)| {
+            let failed = |source| Error::PortUnavailable {
+                host_ip: port.host_ip,
+                port: port.host_port,
+                protocol: port.protocol,
+                source,
+            };
+            let socket = ports.listener(port).map_err(failed)?;
+            Ok(RelayedPort { protocol: port.protocol, target, socket })
+        };
+        relayed.map(listener).collect()
     }
 
     /// Takes back what an endpoint has published.
@@ -187,6 +205,27 @@ impl Networks {
         sandbox::plug(&mut host, namespace, port, endpoint, routes)
     }
 
+    /// Takes the ports of the host that one of the container is published on.
+    pub(crate) fn choose_ports(
+        &self,
+        record: &NetworkRecord,
+        endpoint: &EndpointInfo,
+        binding: &PortBinding,
+    ) -> Result<Vec<PublishedPort>, Error> {
+        let addresses = self.binding_addresses(record, endpoint, binding)?;
+        let is_routed = |address: &IpAddr| record.gateway_mode(*address) == GatewayMode::Routed;
+        let (routed, translated): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_routed);
+        let container_port = binding.container_port;
+        let protocol = binding.protocol;
+        let routed = routed.into_iter();
+        let mut ports: Vec<PublishedPort> =
+            routed.map(|host_ip| PublishedPort { container_port, protocol, host_ip, host_port: 0 }).collect();
+        if !translated.is_empty() {
+            ports.extend(lock(&self.ports).publish(binding, &translated)?);
+        }
+        Ok(ports)
+    }
+
     /// The host addresses that a port is published on: those of the families that the container has.
     fn binding_addresses(
         &self,
@@ -199,12 +238,22 @@ impl Networks {
         if binding.host_ip.is_none() && default.is_unspecified() && default.is_ipv4() {
             wanted.push(Ipv6Addr::UNSPECIFIED.into());
         }
-        wanted.retain(|host| endpoint.addresses().any(|address| address.is_ipv4() == host.is_ipv4()));
+        let reached = |host: &IpAddr| endpoint.addresses().any(|address| address.is_ipv4() == host.is_ipv4());
+        wanted.retain(|host| reached(host) || is_relayed(record, endpoint, binding, *host));
         match (wanted.is_empty(), binding.host_ip) {
             (true, Some(host_ip)) => Err(Error::NoAddressForPort { host_ip, network: record.name.clone() }),
             _ => Ok(wanted),
         }
     }
+}
+
+/// Whether a port on an IPv6 address of the host is passed on to a container that has none itself.
+fn is_relayed(record: &NetworkRecord, endpoint: &EndpointInfo, binding: &PortBinding, host: IpAddr) -> bool {
+    let Some(ipv4) = endpoint.ipv4 else { return false };
+    let translated = record.gateway_mode(ipv4.into()) != GatewayMode::Routed;
+    // A kernel without IPv6 has no such address either.
+    let has_ipv6 = || Path::new("/proc/net/if_inet6").exists();
+    host.is_ipv6() && translated && binding.protocol != Protocol::Sctp && has_ipv6()
 }
 
 /// Whether an endpoint's ports are in the firewall.
@@ -254,19 +303,8 @@ impl Reservation<'_> {
     }
 
     fn take_port(&mut self, record: &NetworkRecord, binding: &PortBinding) -> Result<(), Error> {
-        let addresses = self.networks.binding_addresses(record, &self.endpoint, binding)?;
-        let is_routed = |address: &IpAddr| record.gateway_mode(*address) == GatewayMode::Routed;
-        let (routed, translated): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_routed);
-        let ports = &mut self.endpoint.ports;
-        ports.extend(routed.into_iter().map(|host_ip| PublishedPort {
-            container_port: binding.container_port,
-            protocol: binding.protocol,
-            host_ip,
-            host_port: 0,
-        }));
-        if !translated.is_empty() {
-            ports.extend(lock(&self.networks.ports).publish(binding, &translated)?);
-        }
+        let chosen = self.networks.choose_ports(record, &self.endpoint, binding)?;
+        self.endpoint.ports.extend(chosen);
         self.networks.state().update(&self.endpoint);
         Ok(())
     }

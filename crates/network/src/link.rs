@@ -99,12 +99,11 @@ impl RouteSocket {
     }
 
     /// Makes a bridge, up.
-    pub(crate) fn create_bridge(&mut self, name: &str, mtu: u32, mac: MacAddress) -> io::Result<()> {
+    pub(crate) fn create_bridge(&mut self, name: &str, mac: MacAddress) -> io::Result<()> {
         let mut message = link_message(
             0,
             vec![
                 LinkAttribute::IfName(name.to_owned()),
-                LinkAttribute::Mtu(mtu),
                 LinkAttribute::Address(mac.0.to_vec()),
                 LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
             ],
@@ -175,14 +174,29 @@ impl RouteSocket {
     /// has noticed that, which it does in its own time; a container that sends at once would wait a second for its first
     /// answer. Since Linux 6.8 asking for the interface makes the kernel notice.
     pub(crate) fn await_carrier(&mut self, name: &str) -> io::Result<()> {
+        self.await_operational(link_message(0, vec![LinkAttribute::IfName(name.to_owned())]))
+    }
+
+    /// The same for the interface with this index.
+    pub(crate) fn await_carrier_of(&mut self, index: u32) -> io::Result<()> {
+        self.await_operational(link_message(index, Vec::new()))
+    }
+
+    fn await_operational(&mut self, which: LinkMessage) -> io::Result<()> {
         let start = Instant::now();
-        while !self.link(name)?.ok_or(io::ErrorKind::NotFound)?.is_operational {
+        loop {
+            let answer = self.query(RouteNetlinkMessage::GetLink(which.clone()))?;
+            let RouteNetlinkMessage::NewLink(message) = answer else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            if describe(message).is_operational {
+                return Ok(());
+            }
             if start.elapsed() > CARRIER_TIMEOUT {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             thread::sleep(Duration::from_micros(200));
         }
-        Ok(())
     }
 
     /// The addresses of an interface.
@@ -281,6 +295,11 @@ pub(crate) fn filter_bridged(index: u32) -> Request {
     let data = vec![InfoBridge::NfCallIpTables(true), InfoBridge::NfCallIp6Tables(true)];
     let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(data))];
     (RouteNetlinkMessage::NewLink(link_message(index, vec![LinkAttribute::LinkInfo(info)])), 0)
+}
+
+/// Sets the packet size of an interface.
+pub(crate) fn set_mtu(index: u32, mtu: u32) -> Request {
+    (RouteNetlinkMessage::SetLink(link_message(index, vec![LinkAttribute::Mtu(mtu)])), 0)
 }
 
 /// Gives an interface a hardware address.

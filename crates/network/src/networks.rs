@@ -121,7 +121,9 @@ impl Networks {
     pub fn restore(&self, endpoints: Vec<EndpointInfo>) -> Result<(), Error> {
         for endpoint in endpoints {
             if self.state().adopt(endpoint.clone()) {
-                endpoint.ports.iter().for_each(|port| lock(&self.ports).adopt(port));
+                let mut ports = lock(&self.ports);
+                let ports_of = endpoint.ports.iter();
+                ports_of.for_each(|port| ports.adopt(port, endpoint.relay_target(port).is_some()));
             } else {
                 let (id, network) = (endpoint.endpoint_id, endpoint.network_name);
                 tracing::warn!(endpoint = id, network, "endpoint does not fit its network any more");

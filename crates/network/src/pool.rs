@@ -223,6 +223,7 @@ impl Worker {
         let link = namespace.socket.link(plugged.interface)?.ok_or(io::ErrorKind::NotFound)?;
         namespace.socket.raise(link.index)?;
         self.host.await_carrier(&host_interface)?;
+        self.host.await_carrier_of(plugged.port.bridge)?;
         Ok(host_interface)
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,17 @@ impl PublishedPort {
     pub fn is_routed(&self) -> bool {
         self.host_port == 0
     }
+}
+
+/// A port of the host that has to be passed on to a container by a program.
+#[derive(Debug)]
+pub struct RelayedPort {
+    /// The protocol: TCP or UDP.
+    pub protocol: Protocol,
+    /// The container's address and port.
+    pub target: SocketAddr,
+    /// Bound in the host's namespace; for TCP it listens.
+    pub socket: OwnedFd,
 }
 
 impl fmt::Display for PublishedPort {

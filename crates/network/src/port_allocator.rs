@@ -6,11 +6,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
 use crate::error::Error;
 use crate::port::{PortBinding, Protocol, PublishedPort};
 
+/// Connections that wait until the relay takes them.
+const BACKLOG: i32 = 1024;
 /// Used where the kernel does not say which ports are ephemeral.
 const EPHEMERAL: (u16, u16) = (32768, 60999);
 
@@ -29,12 +31,12 @@ struct Key {
     port: u16,
 }
 
-/// Who published a port on an address. The socket is bound and never used: the firewall redirects packets before they
-/// reach it. It is there so that no other program gets the port while it is published.
+/// Who published a port on an address. The socket is there so that no other program gets the port while it is published: the
+/// firewall redirects packets before they reach it. What it does not redirect is relayed, by that socket.
 #[derive(Debug)]
 struct Holder {
     address: IpAddr,
-    _socket: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
 }
 
 impl Default for PortAllocator {
@@ -77,17 +79,38 @@ impl PortAllocator {
         result
     }
 
-    /// Enters a port of a container that runs. It stays published even where another program got hold of it.
-    pub(crate) fn adopt(&mut self, port: &PublishedPort) {
+    /// Another handle of the socket that holds a port; for connections, it listens.
+    ///
+    /// # Errors
+    /// What the kernel says; [`io::ErrorKind::NotFound`] for a port that an earlier engine published.
+    pub(crate) fn listener(&self, port: &PublishedPort) -> io::Result<OwnedFd> {
+        let holders = self.taken.get(&key(port.protocol, port.host_ip, port.host_port));
+        let holder = holders.into_iter().flatten().find(|holder| holder.address == port.host_ip);
+        let socket = holder.and_then(|holder| holder.socket.as_ref()).ok_or(io::ErrorKind::NotFound)?;
+        if port.protocol == Protocol::Tcp {
+            // What is left of its connections is to keep nobody from the port later.
+            sockopt::set_socket_reuseaddr(socket, true)?;
+            listen(socket, BACKLOG)?;
+        }
+        socket.try_clone()
+    }
+
+    /// Enters a port of a container that runs. It stays published even where another program got hold of it. The socket of
+    /// one that is relayed is the supervisor's.
+    pub(crate) fn adopt(&mut self, port: &PublishedPort, is_relayed: bool) {
         if port.is_routed() {
             return;
+        }
+        if is_relayed {
+            let holders = self.taken.entry(key(port.protocol, port.host_ip, port.host_port)).or_default();
+            return holders.push(Holder { address: port.host_ip, socket: None });
         }
         let key = key(port.protocol, port.host_ip, port.host_port);
         let socket = reserve(port.protocol, port.host_ip, port.host_port);
         if let Err(error) = &socket {
             tracing::warn!(%port, %error, "a published port is in use by another program");
         }
-        let holder = Holder { address: port.host_ip, _socket: socket.ok().flatten() };
+        let holder = Holder { address: port.host_ip, socket: socket.ok().flatten() };
         self.taken.entry(key).or_default().push(holder);
     }
 
@@ -138,7 +161,7 @@ impl PortAllocator {
         socket: Option<OwnedFd>,
     ) -> PublishedPort {
         let holders = self.taken.entry(key(binding.protocol, address, port)).or_default();
-        holders.push(Holder { address, _socket: socket });
+        holders.push(Holder { address, socket });
         PublishedPort {
             container_port: binding.container_port,
             protocol: binding.protocol,
@@ -183,15 +206,22 @@ fn reserve(protocol: Protocol, address: IpAddr, port: u16) -> io::Result<Option<
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
-    match bind(&socket, &SocketAddr::new(address, port)) {
+    let address = SocketAddr::new(address, port);
+    let mut bound = bind(&socket, &address);
+    if bound == Err(rustix::io::Errno::ADDRINUSE) && protocol == Protocol::Tcp {
         // Connections in TIME_WAIT are no reason to refuse the port. With this option they are not counted, and a
         // program that listens still is; without it the socket holds the port against everybody, so that is tried first.
-        Err(rustix::io::Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
-            sockopt::set_socket_reuseaddr(&socket, true)?;
-            bind(&socket, &SocketAddr::new(address, port))?;
-        }
-        result => result?,
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bound = bind(&socket, &address);
     }
+    if address.is_ipv6() {
+        // A supervisor whose container has just ended, or has moved to another network, may hold the port a moment longer.
+        sockopt::set_socket_reuseport(&socket, true)?;
+        if bound == Err(rustix::io::Errno::ADDRINUSE) {
+            bound = bind(&socket, &address);
+        }
+    }
+    bound?;
     Ok(Some(socket))
 }
 

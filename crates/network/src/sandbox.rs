@@ -57,7 +57,9 @@ pub(crate) fn plug(
         _ => failed("create interface", outer)(source),
     })?;
     address(namespace, inner, endpoint, routes).map_err(failed("configure interface", inner))?;
-    host.await_carrier(outer).map_err(failed("wait for interface", outer))
+    host.await_carrier(outer).map_err(failed("wait for interface", outer))?;
+    // The bridge's first port brings the bridge itself up, and what is sent before the kernel has noticed is lost.
+    host.await_carrier_of(port.bridge).map_err(failed("wait for the bridge of", outer))
 }
 
 /// The host's interface whose wire a network's containers share.

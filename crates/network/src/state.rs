@@ -1,7 +1,7 @@
 //! What is known of the networks at this moment: who has which address.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::endpoint::{EndpointInfo, EndpointRequest};
 use crate::error::Error;
@@ -10,10 +10,11 @@ use crate::id;
 use crate::ipam::{Pool, Refusal};
 use crate::mac::MacAddress;
 use crate::options;
+use crate::port::{Protocol, PublishedPort};
 use crate::record::{Driver, NetworkRecord};
 
 /// A network with its addresses and endpoints.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) record: NetworkRecord,
     pub(crate) pools: Vec<Pool>,
@@ -24,7 +25,7 @@ pub(crate) struct Network {
 }
 
 /// All networks, by ID.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) networks: BTreeMap<String, Network>,
 }
@@ -260,6 +261,19 @@ impl EndpointInfo {
     /// The container's addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.ipv4.map(IpAddr::V4).into_iter().chain(self.ipv6.map(IpAddr::V6))
+    }
+
+    /// Where a port of the host is relayed to, if it is: what the firewall cannot redirect. That is IPv6 to a container without
+    /// such an address, and `::1`, which is no sender that a container could answer.
+    pub(crate) fn relay_target(&self, port: &PublishedPort) -> Option<SocketAddr> {
+        let IpAddr::V6(host) = port.host_ip else { return None };
+        let everything = self.ipv6.is_none();
+        let loopback = host.is_unspecified() || host.is_loopback();
+        if port.is_routed() || port.protocol == Protocol::Sctp || !(everything || loopback) {
+            return None;
+        }
+        let target = self.ipv6.map(IpAddr::V6).or(self.ipv4.map(IpAddr::V4))?;
+        Some(SocketAddr::new(target, port.container_port))
     }
 
     /// What its published ports are for the firewall. A port of a family that the container lacks is not there.

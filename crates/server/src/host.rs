@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use api::ApiVersion;
-use api::system::{Commit, FirewallInfo, Info};
+use api::system::{Commit, Info};
 
 /// What does not change while the engine runs.
 pub(crate) struct Host {
@@ -74,9 +74,7 @@ impl Host {
             mem_total: self.memory,
             name: self.name.clone(),
             security_options: self.security_options(),
-            firewall_backend: version
-                .at_least(49)
-                .then(|| FirewallInfo { driver: "nftables".to_owned(), info: None }),
+            firewall_backend: info.firewall_backend.clone().filter(|_| version.at_least(49)),
             http_proxy: proxy("HTTP_PROXY"),
             https_proxy: proxy("HTTPS_PROXY"),
             no_proxy: proxy("NO_PROXY"),

@@ -47,5 +47,7 @@ pub use message::{
     Attach, Event, ExecConfig, Failure, FailureKind, Framing, Message, Reply, Request, RequestBody, State,
     Status, Target,
 };
-pub use service::{HostName, NameServer, NameService, Origin, Service, ServiceKind};
+pub use service::{
+    HostName, NameServer, NameService, Origin, RelayService, RelayedPort, Service, ServiceKind, Transport,
+};
 pub use spawn::{Launcher, SpawnError};

@@ -1,6 +1,6 @@
 //! Servers that a supervisor runs beside its container, so that they need no engine and end with it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ pub enum Service {
     /// The container's name server. Its sockets, for packets and for connections, listen in the container's network
     /// namespace; they come with the first message and stay.
     Names(NameService),
+    /// Ports of the host that are passed on to the container. Their sockets, bound in the host's network namespace and
+    /// listening where they are for connections, come with the message, in the order of the ports.
+    Relay(RelayService),
 }
 
 /// Which server.
@@ -20,6 +23,8 @@ pub enum Service {
 pub enum ServiceKind {
     /// The name server.
     Names,
+    /// The relay of ports.
+    Relay,
 }
 
 impl Service {
@@ -27,6 +32,7 @@ impl Service {
     pub fn kind(&self) -> ServiceKind {
         match self {
             Self::Names(_) => ServiceKind::Names,
+            Self::Relay(_) => ServiceKind::Relay,
         }
     }
 }
@@ -72,4 +78,32 @@ pub struct HostName {
     pub ipv4: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
+}
+
+/// What a relay passes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayService {
+    /// Whether it goes on with the ports of earlier messages too. Connections go on in any case.
+    pub keep: bool,
+    /// The ports; at most [`crate::wire::MAX_DESCRIPTORS`] in a message.
+    pub ports: Vec<RelayedPort>,
+}
+
+/// A port of the host that is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayedPort {
+    /// What goes through it.
+    pub transport: Transport,
+    /// Where it goes, as the supervisor's own network namespace knows it.
+    pub target: SocketAddr,
+}
+
+/// What goes through a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// Connections (TCP).
+    Stream,
+    /// Packets (UDP).
+    Packets,
 }

@@ -7,6 +7,7 @@ mod figures;
 mod floor;
 mod idle;
 mod names;
+mod ports;
 mod runs;
 mod streams;
 
@@ -25,6 +26,7 @@ use figures::Table;
 
 pub(crate) use floor::FloorOptions;
 pub(crate) use floor::run as run_floor;
+pub(crate) use ports::{ServerOptions, serve};
 
 /// What to measure.
 #[derive(Args)]
@@ -94,6 +96,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     runs::measure(&bench, &mut table)?;
     streams::measure(&bench, &mut table)?;
     names::measure(&bench, &mut table)?;
+    ports::measure(&bench, &mut table)?;
     idle::measure(&bench, &mut table)?;
     println!("{table}");
     Ok(())

@@ -55,7 +55,7 @@ fn exec(bench: &Bench, table: &mut Table) {
 }
 
 /// The same command by every contender, in turn.
-fn alternate(bench: &Bench, arguments: &[&str]) -> [Samples; 3] {
+pub(super) fn alternate(bench: &Bench, arguments: &[&str]) -> [Samples; 3] {
     let mut samples = <[Samples; 3]>::default();
     for contender in Contender::ALL {
         bench.command(contender, arguments).run().expect_ok();
@@ -80,7 +80,7 @@ pub(super) fn execute(command: &Command) {
     assert!(status.success(), "{command} ended with {status}");
 }
 
-fn add<'a>(
+pub(super) fn add<'a>(
     table: &'a mut Table,
     name: &str,
     aim: &str,

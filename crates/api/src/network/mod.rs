@@ -10,5 +10,5 @@ pub use options::{InspectOptions, ListOptions};
 pub use settings::{Address, NetworkSettings};
 pub use spec::{
     ConfigReference, ConnectRequest, CreateRequest, CreateResponse, DisconnectRequest, EndpointResource,
-    Ipam, IpamConfig, NetworkInspect, PruneResponse,
+    Ipam, IpamConfig, NetworkInspect, PlanRequest, PlanResponse, PruneResponse,
 };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::EndpointSettings;
+use crate::container::PortMap;
 use crate::{StringMap, Time, omit};
 
 /// The answer to `GET /networks/{id}`, and one entry of `GET /networks`.
@@ -180,4 +181,30 @@ pub struct DisconnectRequest {
 pub struct PruneResponse {
     /// Names of the networks that were removed.
     pub networks_deleted: Option<Vec<String>>,
+}
+
+/// The body of `POST /networks/{id}/plan`, which only Corten has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PlanRequest {
+    /// The ports that a new container would publish.
+    pub port_bindings: PortMap,
+}
+
+/// The answer to `POST /networks/{id}/plan`: what publishing ports would do to the firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PlanResponse {
+    /// The nftables table, of the family `inet`.
+    pub table: String,
+    /// The container's address, the next that is free.
+    pub address: String,
+    /// What is added, as commands of `nft`.
+    pub changes: Vec<String>,
+    /// Ports that the container's supervisor passes on instead, as `[::]:80/tcp -> 172.17.0.2:80`.
+    pub relayed: Vec<String>,
+    /// All rules before, in the language of `nft`.
+    pub before: String,
+    /// All rules after.
+    pub after: String,
 }

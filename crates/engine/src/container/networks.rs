@@ -15,9 +15,9 @@ use super::task::Task;
 use crate::discovery::has_name_server;
 use crate::error::Error;
 use crate::events::Kind;
-use crate::files;
 use crate::networking::{self, Asked, Running};
 use crate::state::Status;
+use crate::{files, relay};
 
 const HOST_NETWORK: &str = "container cannot be disconnected from host network or connected to host network";
 
@@ -36,8 +36,10 @@ impl Task {
         let joined = self.change(move |running| running.connect(&network, endpoints, &asked)).await?;
         let added = joined.last().cloned();
         let before = files::resolv_conf(&self.settings, &self.current.endpoints)?;
+        let carrier = relay::carrier(&self.current.endpoints);
         self.keep_endpoints(joined)?;
         self.keep_networks(networks)?;
+        self.relay_ports(carrier).await?;
         self.shared.names.set(self.named(), &self.current.endpoints)?;
         self.serve_names().await?;
         files::rewrite_resolv_conf(
@@ -76,7 +78,9 @@ impl Task {
                 left => left?,
             };
             self.shared.names.remove(std::slice::from_ref(&endpoint));
+            let carrier = relay::carrier(&self.current.endpoints);
             self.keep_endpoints(left)?;
+            self.relay_ports(carrier).await?;
             self.serve_names().await?;
             self.network_events("disconnect", &[endpoint]);
         }
@@ -90,6 +94,26 @@ impl Task {
         let mut left = self.current.endpoints.to_vec();
         left.retain(|other| other.endpoint_id != endpoint.endpoint_id);
         left
+    }
+
+    /// Lets the supervisor pass on what is published now, where the endpoint that has the ports is another one than before.
+    async fn relay_ports(&self, before: Option<String>) -> Result<(), Error> {
+        let (endpoints, Some(run)) = (&self.current.endpoints, &self.run) else { return Ok(()) };
+        if relay::carrier(endpoints) == before {
+            return Ok(());
+        }
+        let mut requests = relay::requests(&self.shared.networks, endpoints)?;
+        if requests.is_empty() {
+            requests.push(relay::nothing());
+        }
+        for reply in run.client.send(requests) {
+            reply.await.map_err(|error| Error::SupervisorLost {
+                action: "relay ports of",
+                id: self.settings.id.clone(),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes the container's present name into its endpoints.

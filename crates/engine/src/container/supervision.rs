@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
-use crate::{files, logging, networking};
+use crate::{files, logging, networking, relay};
 
 /// How long a container is left alone to start.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(10);
@@ -199,6 +199,7 @@ async fn launch(
         requests.push(serve_names(service, Some(sockets)));
         services.push(ServiceKind::Names);
     }
+    requests.extend(relay::requests(&shared.networks, &prepared.endpoints)?);
     for slot in slots {
         // A client that went away before the start does not keep it from happening.
         if let Ok(Ok(socket)) = tokio::time::timeout(ATTACH_WAIT, slot.socket).await {

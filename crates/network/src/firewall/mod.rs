@@ -34,6 +34,18 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 /// Enough for the rules of thousands of networks.
 const SEND_BUFFER: usize = 64 * 1024 * 1024;
 
+/// A table as it is meant to be, in the language of `nft`.
+pub(crate) fn text(table: &str, bridges: &[Bridge], redirections: &[Redirection]) -> String {
+    rules::table(table, bridges, redirections).to_string()
+}
+
+/// What publishing ports adds to a table, as commands of `nft`.
+pub(crate) fn commands(table: &str, redirections: &[Redirection]) -> Vec<String> {
+    let maps = rules::port_elements(redirections).into_iter();
+    let command = |map: &str, element| format!("add element inet {table} {map} {{ {element} }}");
+    maps.flat_map(|(map, elements)| elements.into_iter().map(move |element| command(map, element))).collect()
+}
+
 /// An engine's table.
 #[derive(Debug)]
 pub(crate) struct Firewall {

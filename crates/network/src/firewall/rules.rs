@@ -5,7 +5,7 @@
 //! containers or ports, and starting a container that publishes nothing changes no rule.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::cidr::Cidr;
 use crate::firewall::table::{
@@ -353,6 +353,8 @@ fn publish_rules() -> Vec<Vec<Statement>> {
     vec![
         redirect(true, false, PORTS_4),
         redirect(false, false, PORTS_ANY_4),
+        // The kernel lets nothing from this address leave the host. Supervisors relay what goes there.
+        vec![Statement::Destination(single(Ipv6Addr::LOCALHOST.into())), verdict(Verdict::Return)],
         redirect(true, true, PORTS_6),
         redirect(false, true, PORTS_ANY_6),
     ]

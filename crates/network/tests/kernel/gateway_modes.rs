@@ -103,3 +103,21 @@ fn isolated_mode_of_a_network_with_a_way_out_is_refused() {
         assert!(error.contains(option) && error.contains("--internal"), "{error}");
     });
 }
+
+#[test]
+fn network_without_masquerade_shows_its_own_addresses() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let neighbour = Neighbour::new();
+        let mut request = NetworkRequest::new("lab");
+        let option = "com.docker.network.bridge.enable_ip_masquerade";
+        request.options.insert(option.to_owned(), "false".to_owned());
+        let subnet = engine.networks.create(request).expect("create the network").ipam.config[0].subnet;
+        neighbour.route_here(&subnet.to_string());
+        let client = container(&engine, "lab", "client", &[]);
+        let server = Server::start(Some(neighbour.netns.as_fd()), SocketAddr::new(THERE, 7000));
+        assert_eq!(ask_from(client.netns.as_fd(), server.address), Some(address(&client)));
+        let _inner = Server::in_sandbox(&client, 80);
+        assert_eq!(ask_from(neighbour.netns.as_fd(), at(&client, 80)), None);
+    });
+}

@@ -8,6 +8,7 @@ use network::{EndpointRequest, Error, NetworkRequest, Sandbox, SubnetRequest};
 
 use crate::support::{
     Engine, Neighbour, Server, THERE, address, ask, ask_from, eventually, inside, on_machine, request, run,
+    veths,
 };
 
 fn on(network: &str, name: &str) -> EndpointRequest {
@@ -320,6 +321,8 @@ fn packet_size_is_that_of_the_uplink() {
             let link = inside(sandbox.netns.as_fd(), || run("ip", &["link", "show", "eth0"]));
             assert!(link.contains("mtu 1412"), "{link}");
         }
+        // Also once no container is there any more.
+        eventually("the containers are gone", || veths() == ["wire0"]);
         assert!(run("ip", &["link", "show", "corten0"]).contains("mtu 1412"));
     });
 }

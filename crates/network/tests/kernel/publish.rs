@@ -228,8 +228,10 @@ fn published_port_cannot_be_taken_by_another_program() {
 fn range_and_random_ports_take_the_next_free_one() {
     on_machine(|| {
         let engine = Engine::new();
-        let host_ports =
-            |sandbox: &Sandbox| sandbox.endpoint.ports.iter().map(|port| port.host_port).collect::<Vec<_>>();
+        let host_ports = |sandbox: &Sandbox| {
+            let four = sandbox.endpoint.ports.iter().filter(|port| port.host_ip.is_ipv4());
+            four.map(|port| port.host_port).collect::<Vec<_>>()
+        };
         let range = || vec![port(80, None, Some((8000, 8001)))];
         assert_eq!(host_ports(&publish(&engine, "a", range()).unwrap()), [8000]);
         assert_eq!(host_ports(&publish(&engine, "b", range()).unwrap()), [8001]);
@@ -302,5 +304,68 @@ fn publish_cost_does_not_grow_with_ports() {
         let many = median(many.iter().map(|(time, _)| *time).collect());
         println!("connect with one port: {few:?} with few ports published, {many:?} with a thousand");
         assert!(many < few * 3, "{few:?} -> {many:?}");
+    });
+}
+
+#[test]
+fn port_on_ipv6_of_a_container_without_it_is_for_the_relay() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let web = publish(&engine, "web", vec![port(80, None, Some((8080, 8080)))]).unwrap();
+        let relayed = engine.networks.relayed(&web.endpoint).unwrap();
+        let [relayed] = relayed.as_slice() else { panic!("{relayed:?}") };
+        assert_eq!(relayed.target, socket(address(&web), 80));
+        // Whoever has the socket has the connections.
+        let listener = TcpListener::from(relayed.socket.try_clone().unwrap());
+        let client = std::net::TcpStream::connect("[::1]:8080").unwrap();
+        assert_eq!(listener.accept().unwrap().1, client.local_addr().unwrap());
+        drop((listener, client));
+        // A supervisor of an ended container that still holds it does not keep the next one from the port.
+        engine.networks.release(&web.endpoint);
+        let again = publish(&engine, "again", vec![port(80, Some("::1"), Some((8080, 8080)))]).unwrap();
+        assert_eq!(engine.networks.relayed(&again.endpoint).unwrap().len(), 1);
+        let taken = publish(&engine, "third", vec![port(80, Some("::1"), Some((8080, 8080)))]).unwrap_err();
+        assert!(taken.to_string().contains("port is already allocated"), "{taken}");
+    });
+}
+
+#[test]
+fn port_on_ipv6_that_another_program_has_is_refused() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let _other = TcpListener::bind("[::1]:8080").unwrap();
+        let refused = publish(&engine, "web", vec![port(80, Some("::1"), Some((8080, 8080)))]).unwrap_err();
+        assert!(refused.to_string().contains("address already in use"), "{refused}");
+    });
+}
+
+#[test]
+fn plan_tells_what_publishing_does_and_does_nothing() {
+    on_machine(|| {
+        let engine = Engine::new();
+        let ports =
+            || vec![port(80, None, Some((8080, 8080))), port(81, Some("127.0.0.1"), Some((8081, 8081)))];
+        let rules = run("nft", &["list", "ruleset"]);
+        let plan = engine.networks.plan("bridge", &ports()).unwrap();
+        assert_eq!(
+            plan.changes,
+            [
+                "add element inet corten ports-any4 { tcp . 8080 : 172.17.0.2 . 80 }",
+                "add element inet corten ports4 { 127.0.0.1 . tcp . 8081 : 172.17.0.2 . 81 }",
+                "add element inet corten self4 { 172.17.0.2 . 172.17.0.2 : jump hairpin }",
+            ]
+        );
+        assert_eq!(plan.relayed, ["[::]:8080/tcp -> 172.17.0.2:80"]);
+        assert_eq!(run("nft", &["list", "ruleset"]), rules);
+        assert!(TcpListener::bind("0.0.0.0:8080").is_ok(), "the plan took the port");
+        // It is the truth: the very commands make the table what the start of the container makes it.
+        plan.changes.iter().for_each(|command| drop(run("nft", &[command])));
+        let planned = run("nft", &["list", "ruleset"]);
+        run("nft", &["flush", "ruleset"]);
+        engine.networks.replace_rules().unwrap();
+        publish(&engine, "web", ports()).unwrap();
+        assert_eq!(run("nft", &["list", "ruleset"]), planned);
+        let taken = engine.networks.plan("bridge", &ports()).unwrap_err();
+        assert!(taken.to_string().contains("port is already allocated"), "{taken}");
     });
 }

@@ -22,6 +22,7 @@ mod names;
 mod netns;
 mod poll;
 mod process;
+mod relay;
 mod requests;
 mod services;
 mod state;

@@ -46,6 +46,7 @@ impl Token {
             Self::Stdin(number) => (6, number),
             Self::Client(number) => (7, number),
             Self::Service(ServiceKind::Names, number) => (8, number),
+            Self::Service(ServiceKind::Relay, number) => (9, number),
         };
         kind << 32 | u64::from(number)
     }
@@ -61,7 +62,8 @@ impl Token {
             5 => Self::Stderr(number),
             6 => Self::Stdin(number),
             7 => Self::Client(number),
-            _ => Self::Service(ServiceKind::Names, number),
+            8 => Self::Service(ServiceKind::Names, number),
+            _ => Self::Service(ServiceKind::Relay, number),
         }
     }
 }
@@ -163,6 +165,7 @@ mod tests {
             Token::Stdin(1),
             Token::Client(9),
             Token::Service(ServiceKind::Names, 3),
+            Token::Service(ServiceKind::Relay, u32::MAX),
         ];
         for token in tokens {
             assert_eq!(Token::unpack(token.pack()), token);

@@ -15,6 +15,7 @@ use shim::{Failure, ServiceKind};
 use super::names::NameServer;
 use super::netns::Networks;
 use super::poll::Poll;
+use super::relay::Relay;
 use super::requests::system;
 
 /// A server in the loop.
@@ -37,6 +38,7 @@ pub(super) trait Service: Debug {
 pub(super) struct Services {
     networks: Option<Rc<Networks>>,
     names: Option<NameServer>,
+    relay: Option<Relay>,
 }
 
 impl Services {
@@ -53,18 +55,23 @@ impl Services {
             (shim::Service::Names(told), None) => {
                 self.names = Some(NameServer::start(poll, self.networks(pid)?, told, sockets)?);
             }
+            (shim::Service::Relay(told), _) => {
+                self.relay.get_or_insert_default().configure(poll, told, sockets)?;
+            }
         }
         Ok(())
     }
 
     /// Which servers run.
     pub(super) fn kinds(&self) -> Vec<ServiceKind> {
-        self.names.iter().map(|_| ServiceKind::Names).collect()
+        let names = self.names.iter().map(|_| ServiceKind::Names);
+        names.chain(self.relay.iter().map(|_| ServiceKind::Relay)).collect()
     }
 
     pub(super) fn ready(&mut self, poll: &Poll, kind: ServiceKind, number: u32, flags: EventFlags) {
         let service: Option<&mut dyn Service> = match kind {
             ServiceKind::Names => self.names.as_mut().map(|names| names as _),
+            ServiceKind::Relay => self.relay.as_mut().map(|relay| relay as _),
         };
         if let Some(service) = service {
             service.ready(poll, number, flags);
@@ -73,7 +80,8 @@ impl Services {
 
     /// The earliest deadline of all.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.names.as_ref().and_then(Service::deadline)
+        let names = self.names.as_ref().and_then(Service::deadline);
+        names.into_iter().chain(self.relay.as_ref().and_then(Service::deadline)).min()
     }
 
     pub(super) fn tick(&mut self, poll: &Poll, now: Instant) {
@@ -85,7 +93,8 @@ impl Services {
     }
 
     fn each(&mut self) -> impl Iterator<Item = &mut dyn Service> {
-        self.names.iter_mut().map(|names| names as &mut dyn Service)
+        let names = self.names.iter_mut().map(|names| names as &mut dyn Service);
+        names.chain(self.relay.iter_mut().map(|relay| relay as &mut dyn Service))
     }
 
     /// The namespaces of this process and of the container, opened for the first server that needs them.

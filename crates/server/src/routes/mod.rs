@@ -89,6 +89,7 @@ impl Api {
             Route::PruneNetworks => self.prune_networks(&call).await,
             Route::ConnectNetwork(id) => self.connect_network(id, call).await,
             Route::DisconnectNetwork(id) => self.disconnect_network(id, call).await,
+            Route::PlanNetwork(id) => self.plan_network(id, call).await,
             Route::InspectNetwork(id) => self.inspect_network(&id),
             Route::ListVolumes => self.list_volumes(&call),
             Route::InspectVolume(name) => Err(engine::Error::VolumeNotFound { name }.into()),

@@ -61,6 +61,10 @@ impl Api {
         Ok(empty(StatusCode::OK))
     }
 
+    pub(super) async fn plan_network(&self, id: String, mut call: Call) -> Result<Response, Error> {
+        Ok(json(StatusCode::OK, &self.engine.plan_network(id, call.json_or_default().await?).await?))
+    }
+
     pub(super) fn inspect_network(&self, id: &str) -> Result<Response, Error> {
         let network = self.engine.networks().inspect(id)?;
         let endpoints = self.engine.networks().endpoints(&network.id);

@@ -46,6 +46,7 @@ pub(super) enum Route {
     PruneNetworks,
     ConnectNetwork(String),
     DisconnectNetwork(String),
+    PlanNetwork(String),
     ListVolumes,
     InspectVolume(String),
 }
@@ -114,6 +115,7 @@ fn post(path: &[&str]) -> Option<Route> {
         ["networks", "prune"] => Route::PruneNetworks,
         ["networks", id, "connect"] => Route::ConnectNetwork((*id).to_owned()),
         ["networks", id, "disconnect"] => Route::DisconnectNetwork((*id).to_owned()),
+        ["networks", id, "plan"] => Route::PlanNetwork((*id).to_owned()),
         ["images", name @ .., "tag"] if !name.is_empty() => Route::TagImage(name.join("/")),
         _ => return None,
     })

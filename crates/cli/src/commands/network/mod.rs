@@ -3,6 +3,7 @@
 mod connect;
 mod create;
 mod list;
+mod plan;
 mod remove;
 
 use crate::command::Command;
@@ -15,6 +16,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::of::<connect::Disconnect>(),
     Command::of::<InspectNetwork>(),
     Command::of::<list::List>().named("ls", &["list"]),
+    Command::of::<plan::Plan>(),
     Command::of::<remove::Prune>(),
     Command::of::<remove::Remove>().named("rm", &["remove"]),
 ];

@@ -161,3 +161,27 @@ fn internal_network_lets_no_packet_out() {
     bed.ok(["rm", "-f", "web"]);
     bed.ok(["network", "rm", "lab", "vault"]);
 }
+
+#[test]
+fn networks_with_ipv6_publish_on_it() {
+    for (client, options) in
+        [(Client::Docker, &["--ipv6"][..]), (Client::Corten, &["--ipv6", "--ipv4=false"])]
+    {
+        let bed = Bed::start(CORTEN.as_ref(), client);
+        bed.ok(["network", "create"].into_iter().chain(options.iter().copied()).chain(["six"]));
+        let port = free_port();
+        serve(&bed, "web", &["--network", "six", "-p", &format!("{port}:7000")]);
+        let field = |name: &str| {
+            bed.field("web", &format!("{{{{range .NetworkSettings.Networks}}}}{{{{.{name}}}}}{{{{end}}}}"))
+        };
+        let has_ipv4 = !options.contains(&"--ipv4=false");
+        assert_eq!(field("IPAddress").is_empty(), !has_ipv4);
+        assert!(is_served(|| from_here("::1", port)), "by [::1]");
+        // The host's own address on the bridge is led there by the firewall, and the server sees who asks.
+        assert!(is_served(|| from_here(&field("IPv6Gateway"), port)));
+        assert_eq!(last_client(&bed, "web"), field("IPv6Gateway"));
+        assert_eq!(from_here("127.0.0.1", port).trim() == "served", has_ipv4);
+        bed.ok(["rm", "-f", "web"]);
+        bed.ok(["network", "rm", "six"]);
+    }
+}

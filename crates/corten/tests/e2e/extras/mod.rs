@@ -10,3 +10,4 @@ mod names;
 mod networks;
 mod precautions;
 mod privileged;
+mod relay;

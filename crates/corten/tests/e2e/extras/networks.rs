@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use testkit::{Bed, Client, Command};
+use testkit::engine::Builder;
+use testkit::{Bed, Client, Command, Kind, eventually};
 
+use super::faults::Random;
 use crate::CORTEN;
 use crate::ports::{fetch, free_port, serve};
 
@@ -50,8 +52,11 @@ fn flushed_firewall_is_back_within_five_seconds_and_an_event_tells() {
     assert_eq!(fetch(LOOPBACK, port).as_deref(), Some("served"));
     assert!(removed.elapsed() < Duration::from_secs(5), "{:?}", removed.elapsed());
     let events = ["events", "--since", &since, "--until", "0s", "--filter", "type=daemon"];
-    let told = bed.ok(events.into_iter().chain(["--format", "{{.Action}} {{.Actor.Attributes.name}}"]));
-    assert_eq!(told, format!("rules-restored {table}"));
+    let format = ["--format", "{{.Action}} {{.Actor.Attributes.name}}"];
+    let told = || bed.ok(events.into_iter().chain(format));
+    // It is told a moment after it is so.
+    let is_told = || (told() == format!("rules-restored {table}")).then_some(());
+    assert!(eventually(Duration::from_secs(2), is_told).is_some(), "{}", told());
 }
 
 #[test]
@@ -132,4 +137,111 @@ fn what_a_network_cannot_have_is_refused_by_name() {
     }
     bed.ok(["rm", "-f", "box"]);
     bed.ok(["network", "rm", "lab"]);
+}
+
+#[test]
+fn plan_tells_what_publishing_does_to_the_firewall() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let port = free_port();
+    let publish = format!("{port}:7000");
+    let table = format!("corten-{}", bed.engine.bridge());
+    let rules = || Command::new("nft").args(["list", "table", "inet", &table]).run().expect_ok().text();
+    let before = rules();
+    let plan = bed.ok(["network", "plan", "-p", &publish]);
+    assert_eq!(rules(), before);
+    serve(&bed, "web", &["-p", &publish]);
+    let own = address(&bed, "web", "bridge");
+    let element = format!("tcp . {port} : {own} . 7000");
+    assert!(plan.contains(&format!("add element inet {table} ports-any4 {{ {element} }}")), "{plan}");
+    assert!(plan.contains(&format!("[::]:{port}/tcp -> {own}:7000")), "{plan}");
+    assert!(rules().contains(&element));
+    bed.run(["network", "plan", "-p", &publish]).expect_code(1).expect_stderr("port is already allocated");
+    bed.run(["network", "plan", "no-such-net"]).expect_code(1).expect_stderr("network no-such-net not found");
+}
+
+#[test]
+fn info_shows_the_firewall_and_the_sandboxes_that_are_ready() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let shown = bed.ok(["info"]);
+    assert!(shown.contains("Firewall Backend: nftables") && shown.contains("Sandboxes: "), "{shown}");
+    let info = bed.engine.http().get("/info").expect(200).json();
+    assert_eq!(info["FirewallBackend"]["Driver"], "nftables");
+}
+
+fn survivable(client: Client) -> Bed {
+    Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()).survivable(), client)
+}
+
+/// Rules in an order of their own: that of a map's elements means nothing.
+fn rules(bed: &Bed) -> Vec<String> {
+    let table = format!("corten-{}", bed.engine.bridge());
+    let text = Command::new("nft").args(["list", "table", "inet", &table]).run().expect_ok().text();
+    let part = |part: &str| part.trim().trim_start_matches("elements = { ").trim_end_matches(" }").to_owned();
+    let mut parts: Vec<String> = text.split([',', '\n']).map(part).filter(|part| !part.is_empty()).collect();
+    parts.sort();
+    parts
+}
+
+/// What the kernel has of the engine's networks: rules, addresses, routes, and the ports of a network's bridge.
+fn kernel_state(bed: &Bed, network: &str) -> Vec<String> {
+    let id = bed.ok(["network", "inspect", "--format", "{{.Id}}", network]);
+    let bridges = [bed.engine.bridge(), format!("br-{}", &id[..12])];
+    let mut state = rules(bed);
+    for list in [&["-o", "address"][..], &["route"], &["-6", "route"]] {
+        let text = Command::new("ip").args(list).run().expect_ok().text().replace(" linkdown", "");
+        let ours = text.lines().filter(|line| bridges.iter().any(|bridge| line.contains(bridge.as_str())));
+        state.extend(ours.map(str::to_owned));
+    }
+    let ports = Command::new("ip").args(["-o", "link", "show", "master", &bridges[1]]).run().expect_ok();
+    state.extend(ports.text().lines().map(str::to_owned));
+    state
+}
+
+#[test]
+fn starts_with_ports_under_random_kills_leave_nothing_in_the_kernel() {
+    const STARTS: usize = 200;
+    let mut bed = survivable(Client::Corten);
+    bed.ok(["network", "create", "lab"]);
+    let before = kernel_state(&bed, "lab");
+    let mut random = Random::new();
+    for round in 0..STARTS / 8 {
+        let start = |number: usize| {
+            let name = format!("box{round}-{number}");
+            let network = if number.is_multiple_of(2) { "lab" } else { "bridge" };
+            let options = ["run", "-d", "--name", &name, "--network", network, "-p", "7000", "-p", "53/udp"];
+            bed.cli(options.into_iter().chain(["busybox", "sleep", "600"])).spawn()
+        };
+        let batch: Vec<_> = (0..8).map(start).collect();
+        std::thread::sleep(Duration::from_millis(random.below(150)));
+        bed.engine.kill();
+        batch.into_iter().for_each(|running| drop(running.finish()));
+        bed.engine.launch();
+        let list = bed.ok(["ps", "-aq"]);
+        if !list.is_empty() {
+            bed.ok(["rm", "-f"].into_iter().chain(list.lines()));
+        }
+    }
+    let left = || Some(kernel_state(&bed, "lab")).filter(|state| *state != before);
+    let clean = eventually(Duration::from_secs(10), || left().is_none().then_some(()));
+    assert!(clean.is_some(), "before {before:#?}\nafter {:#?}", left());
+    bed.ok(["network", "rm", "lab"]);
+}
+
+#[test]
+fn restart_with_many_ports_is_quick_and_keeps_the_rules() {
+    const CONTAINERS: usize = 24;
+    let mut bed = survivable(Client::Corten);
+    for number in 0..CONTAINERS {
+        let name = format!("box{number}");
+        bed.ok(["run", "-d", "--name", &name, "-p", "7000", "-p", "53/udp", "busybox", "sleep", "600"]);
+    }
+    let before = rules(&bed);
+    bed.engine.kill();
+    assert_eq!(rules(&bed), before);
+    let start = Instant::now();
+    bed.engine.launch();
+    let needed = start.elapsed();
+    println!("ready after {needed:?} with {CONTAINERS} containers");
+    assert!(needed < Duration::from_secs(3), "{needed:?}");
+    assert_eq!(rules(&bed), before);
 }
