@@ -50,6 +50,16 @@ impl std::fmt::Debug for AuthConfig {
     }
 }
 
+/// The answer to `POST /auth`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LoginResponse {
+    /// A token to keep in the place of the password; empty where the registry has none.
+    pub identity_token: String,
+    /// What to tell the user.
+    pub status: String,
+}
+
 /// Why a header was not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

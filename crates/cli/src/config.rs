@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use api::auth::AuthConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use client::Host;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::credentials::{DOCKER_HUB, Keeper, Place, host_of};
 use crate::failure::{Failure, io_text};
 
 /// The socket of the engine on this machine.
@@ -28,6 +30,8 @@ pub(crate) struct Config {
     #[serde(rename = "HttpHeaders")]
     pub(crate) http_headers: BTreeMap<String, String>,
     auths: BTreeMap<String, StoredAuth>,
+    creds_store: String,
+    cred_helpers: BTreeMap<String, String>,
     #[serde(skip)]
     directory: PathBuf,
 }
@@ -136,25 +140,48 @@ impl Config {
         parse_host(&endpoint.host)
     }
 
-    /// The credentials for the registry that `domain` names.
-    pub(crate) fn auth(&self, domain: &str) -> Option<api::auth::AuthConfig> {
-        let keys: &[&str] = match domain {
-            "docker.io" => &["https://index.docker.io/v1/", "index.docker.io", "docker.io"],
-            other => &[other],
-        };
-        let (address, stored) = self.auths.iter().find(|(key, _)| {
-            let host = key.trim_start_matches("https://").trim_start_matches("http://");
-            let host = host.split('/').next().unwrap_or(host);
-            keys.contains(&key.as_str()) || keys.contains(&host)
+    /// The credentials for the registry that `domain` names. A program that keeps them and fails is reported, and counts as
+    /// having none: many images can be had without.
+    pub(crate) fn auth(&self, domain: &str) -> Option<AuthConfig> {
+        let address = if domain == "docker.io" { DOCKER_HUB } else { domain };
+        self.stored(address).unwrap_or_else(|failure| {
+            eprintln!("WARNING: {}", failure.text().unwrap_or_default());
+            None
+        })
+    }
+
+    /// The credentials that are kept for an address.
+    pub(crate) fn stored(&self, address: &str) -> Result<Option<AuthConfig>, Failure> {
+        match self.keeper(address) {
+            Some(keeper) => keeper.find(address),
+            None => Ok(self.auth_in_file(address)),
+        }
+    }
+
+    /// Where credentials for an address are kept.
+    pub(crate) fn place(&self, address: &str) -> Place {
+        Place { keeper: self.keeper(address), file: self.directory.join("config.json") }
+    }
+
+    fn keeper(&self, address: &str) -> Option<Keeper> {
+        let named = self.cred_helpers.get(address).unwrap_or(&self.creds_store);
+        (!named.is_empty()).then(|| Keeper(named.clone()))
+    }
+
+    /// By its address, or as older versions wrote it.
+    fn auth_in_file(&self, address: &str) -> Option<AuthConfig> {
+        let stored = self.auths.get(address).or_else(|| {
+            let host = |key: &str| host_of(key) == host_of(address);
+            self.auths.iter().find(|(key, _)| host(key)).map(|(_, stored)| stored)
         })?;
         let (username, password) = stored.login();
-        Some(api::auth::AuthConfig {
+        Some(AuthConfig {
             username,
             password,
-            serveraddress: address.clone(),
+            serveraddress: address.to_owned(),
             identitytoken: stored.identitytoken.clone(),
             registrytoken: stored.registrytoken.clone(),
-            ..api::auth::AuthConfig::default()
+            ..AuthConfig::default()
         })
     }
 }
@@ -202,6 +229,18 @@ mod tests {
         assert_eq!((auth.username.as_str(), auth.password.as_str()), ("me", "sec:ret"));
         assert_eq!(config.auth("localhost:5000").unwrap().identitytoken, "t");
         assert!(config.auth("example.org").is_none());
+    }
+
+    #[test]
+    fn credentials_are_with_the_program_that_is_named_for_them() {
+        let config: Config = serde_json::from_str(
+            r#"{"credsStore":"all","credHelpers":{"r.example":"one"},"auths":{"r.example":{"auth":"bWU6cA=="}}}"#,
+        )
+        .unwrap();
+        let keeper = |address: &str| config.place(address).keeper.map(|keeper| keeper.0);
+        assert_eq!(keeper("r.example").as_deref(), Some("one"));
+        assert_eq!(keeper(DOCKER_HUB).as_deref(), Some("all"));
+        assert_eq!(Config::default().place("r.example").keeper, None);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(crate) async fn show(mut lines: Lines, sink: Sink) -> Result<(), Failure> {
         if let Some(error) = failure(&message) {
             return Err(error);
         }
+        if message.aux.is_some() {
+            continue; // for programs
+        }
         let text = display.show(&message);
         let written = match sink {
             Sink::Stdout => {

@@ -4,7 +4,7 @@ use api::Filters;
 use api::auth::{self, AuthConfig};
 use api::image::{
     DeleteItem, HistoryItem, ImageInspect, ImageSummary, ListOptions, LoadOptions, PruneResponse,
-    PullOptions, RemoveOptions, TagOptions,
+    PullOptions, PushOptions, RemoveOptions, SaveOptions, TagOptions,
 };
 use api::query::QueryWriter;
 use bytes::Bytes;
@@ -63,6 +63,29 @@ impl Client {
     pub async fn pull_image(&self, options: &PullOptions, auth: Option<&AuthConfig>) -> Result<Lines, Error> {
         let mut call = Call::post("/images/create", &options.to_query());
         if let Some(value) = auth.and_then(|auth| HeaderValue::from_str(&auth.encode()).ok()) {
+            call = call.header(HeaderName::from_static(AUTH_HEADER), value);
+        }
+        let response = self.send(&call).await?.into_response();
+        Ok(Lines::new(ByteStream::new(call, response)))
+    }
+
+    /// Saves images; the stream is a tar.
+    pub async fn save_images(&self, options: &SaveOptions) -> Result<ByteStream, Error> {
+        let call = Call::get("/images/get", &options.to_query());
+        let response = self.send(&call).await?.into_response();
+        Ok(ByteStream::new(call, response))
+    }
+
+    /// Pushes an image; the lines are progress messages.
+    pub async fn push_image(
+        &self,
+        image: &str,
+        options: &PushOptions,
+        auth: &AuthConfig,
+    ) -> Result<Lines, Error> {
+        let mut call = Call::post(&path(image, "push"), &options.to_query());
+        // Unlike for a pull, some engines want the header even of those who have no account.
+        if let Ok(value) = HeaderValue::from_str(&auth.encode()) {
             call = call.header(HeaderName::from_static(AUTH_HEADER), value);
         }
         let response = self.send(&call).await?.into_response();

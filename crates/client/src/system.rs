@@ -1,5 +1,6 @@
 //! The engine itself, and what happens in it.
 
+use api::auth::{AuthConfig, LoginResponse};
 use api::event::EventOptions;
 use api::query::QueryWriter;
 use api::system::{Info, Ping, Version};
@@ -29,6 +30,11 @@ impl Client {
             builder_version: text("builder-version"),
             swarm: text("swarm"),
         })
+    }
+
+    /// Asks a registry, through the engine, whether it knows somebody.
+    pub async fn login(&self, auth: &AuthConfig) -> Result<LoginResponse, Error> {
+        self.json(Call::post("/auth", "").json(auth)).await
     }
 
     /// The versions of the engine and its parts.

@@ -123,6 +123,12 @@ pub enum Error {
         /// Why.
         source: LayerError,
     },
+    /// Of a layer there is only its tree, not the tar that it came as.
+    #[error("the archive of layer {0} is not in the store")]
+    NoArchive(Digest),
+    /// A repository has no such tag, in the words of Docker's reference store.
+    #[error("reference does not exist")]
+    NoReference(String),
     /// An archive is no image.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -158,7 +164,9 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) | Self::Platform { .. } | Self::SnapshotNotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoReference(_) | Self::Platform { .. } | Self::SnapshotNotFound(_) => {
+                ErrorKind::NotFound
+            }
             Self::Reference { .. }
             | Self::TagWithDigest
             | Self::Filter { .. }
@@ -170,7 +178,7 @@ impl Error {
             | Self::Archive(_) => ErrorKind::Invalid,
             Self::Layer { source, .. } if source.is_bad_content() => ErrorKind::Invalid,
             Self::ReferenceInUse { .. } | Self::InUse { .. } | Self::SnapshotExists(_) => ErrorKind::Conflict,
-            Self::Layer { .. } | Self::Io { .. } | Self::Records(_) => ErrorKind::System,
+            Self::Layer { .. } | Self::NoArchive(_) | Self::Io { .. } | Self::Records(_) => ErrorKind::System,
         }
     }
 

@@ -81,6 +81,13 @@ impl Index {
         named.map(|(reference, _)| reference.clone()).collect()
     }
 
+    /// Keeps what is in `lease` until it is removed by its number.
+    pub(crate) fn new_lease(&mut self, lease: Lease) -> u64 {
+        let number = (0..).find(|number| !self.leases.contains_key(number)).unwrap_or_default();
+        self.leases.insert(number, lease);
+        number
+    }
+
     /// Whether an image was made here from this one.
     pub(crate) fn has_children(&self, id: &Digest) -> bool {
         self.images.values().any(|entry| entry.record.parent.as_ref() == Some(id))

@@ -61,8 +61,7 @@ impl ImageStore {
         let folder = self.shared.layout.fresh("image");
         make_dir(&folder, 0o700)?;
         let mut index = self.shared.write();
-        let lease = (0..).find(|number| !index.leases.contains_key(number)).unwrap_or_default();
-        index.leases.insert(lease, Lease::default());
+        let lease = index.new_lease(Lease::default());
         drop(index);
         Ok(Ingest { shared: Arc::clone(&self.shared), lease, folder })
     }
@@ -364,7 +363,7 @@ fn unsettled(index: &Index) -> (Vec<(Digest, BTreeSet<Digest>)>, Vec<Digest>) {
     )
 }
 
-fn settle_in_background(shared: Arc<Shared>) {
+pub(crate) fn settle_in_background(shared: Arc<Shared>) {
     let run = move || {
         if let Err(error) = shared.settle() {
             tracing::warn!(%error, "images are not yet known to be on disk");

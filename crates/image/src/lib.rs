@@ -5,6 +5,8 @@
 //! `registry` uses); and it makes the parts of a container's overlay mount ([`ImageStore::prepare`]). It is *not* a
 //! registry client and mounts nothing.
 //!
+//! Images leave it as [`Content`], all that a registry or an archive wants of them, or as an [`Archive`] of several.
+//!
 //! # Disk
 //!
 //! Everything is in the one folder given to [`ImageStore::open`], which other users cannot enter:
@@ -22,6 +24,7 @@
 //! Beside its tree the bytes it came as are kept, so that it can be saved and pushed again with the same digests.
 
 pub mod builtin;
+mod content;
 mod error;
 mod filter;
 mod image;
@@ -34,10 +37,12 @@ pub mod manifest;
 mod open;
 mod record;
 mod remove;
+mod save;
 mod snapshot;
 mod store;
 mod tar;
 
+pub use content::{Content, LayerContent};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filters;
 pub use image::{HistoryItem, Image};
@@ -45,6 +50,7 @@ pub use ingest::{Draft, Ingest};
 pub use layer::LayerError;
 pub use load::{ArchiveError, Loaded};
 pub use remove::{Force, Removed, Users};
+pub use save::{Archive, ArchiveReader};
 pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage};
 pub use store::ImageStore;
 pub use tar::TarError;

@@ -34,6 +34,10 @@ pub mod media {
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// OCI layer, not compressed.
     pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+    /// OCI layer, compressed with gzip.
+    pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// OCI layer, compressed with zstd.
+    pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 }
 
 /// Why a document is no manifest that can be used.
@@ -281,6 +285,10 @@ pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
     content: &'a [u8],
 ) -> Result<T, ManifestError> {
     serde_json::from_slice(content).map_err(|source| ManifestError::Malformed { what, source })
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("these documents have string keys and finite numbers only")
 }
 
 #[cfg(test)]

@@ -114,27 +114,54 @@ fn parse_value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// The `Authorization` header that answers a challenge.
+/// What is wanted of a registry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// What a token is to be good for.
+    pub(crate) scopes: &'a [String],
+    /// Whether a token that can be kept is wanted as well.
+    pub(crate) wants_identity: bool,
+}
+
+/// What it gave.
+pub(crate) struct Granted {
+    /// The `Authorization` header.
+    pub(crate) header: String,
+    /// A token to get tokens with.
+    pub(crate) identity: Option<String>,
+}
+
+impl Granted {
+    fn header(header: String) -> Self {
+        Self { header, identity: None }
+    }
+}
+
+/// Answers a challenge. A token is asked for what is wanted, and for what the challenge names beside it.
 pub(crate) async fn answer(
     config: &Config,
     client: &reqwest::Client,
     challenges: &[Challenge],
     credentials: Option<&Credentials>,
-    default_scope: &str,
-) -> Result<String, Error> {
+    asked: &Asked<'_>,
+) -> Result<Granted, Error> {
     if let Some(token) = credentials.map(|given| &given.registry_token).filter(|token| !token.is_empty()) {
-        return Ok(format!("Bearer {token}"));
+        return Ok(Granted::header(format!("Bearer {token}")));
     }
     let bearer = challenges.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
     match bearer.or_else(|| challenges.first()) {
         Some(Challenge::Bearer { realm, service, scope, .. }) => {
             let realm = check_realm(config, realm)?;
-            let scope = scope.as_deref().filter(|scope| !scope.is_empty()).unwrap_or(default_scope);
-            let request = TokenRequest { realm, service: service.as_deref(), scope, credentials };
-            Ok(format!("Bearer {}", request.send(client).await?))
+            let mut scopes: Vec<&str> = asked.scopes.iter().map(String::as_str).collect();
+            let is_new = |scope: &&str| !scope.is_empty() && !asked.scopes.iter().any(|other| other == scope);
+            scopes.extend(scope.as_deref().filter(is_new));
+            let service = service.as_deref();
+            let wants_identity = asked.wants_identity;
+            let request = TokenRequest { realm, service, scopes, wants_identity, credentials };
+            request.send(client).await
         }
         Some(Challenge::Basic) => match credentials.filter(|given| given.has_password()) {
-            Some(credentials) => Ok(credentials.basic()),
+            Some(credentials) => Ok(Granted::header(credentials.basic())),
             None => Err(Error::Api(ApiError::new("UNAUTHORIZED", "no basic auth credentials"))),
         },
         None => Err(Error::Authentication("the registry wants none of the known kinds".into())),
@@ -156,7 +183,8 @@ fn check_realm(config: &Config, realm: &str) -> Result<Url, Error> {
 struct TokenRequest<'a> {
     realm: Url,
     service: Option<&'a str>,
-    scope: &'a str,
+    scopes: Vec<&'a str>,
+    wants_identity: bool,
     credentials: Option<&'a Credentials>,
 }
 
@@ -164,11 +192,12 @@ struct TokenRequest<'a> {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
 impl TokenRequest<'_> {
     /// By the password or as nobody with `GET`, by an identity token as OAuth 2 says.
-    async fn send(&self, client: &reqwest::Client) -> Result<String, Error> {
+    async fn send(&self, client: &reqwest::Client) -> Result<Granted, Error> {
         let identity = self.credentials.filter(|given| !given.identity_token.is_empty());
         let (method, request) = match identity {
             Some(credentials) => ("Post", self.oauth(client, &credentials.identity_token)),
@@ -184,13 +213,18 @@ impl TokenRequest<'_> {
         let malformed = || Error::Authentication(format!("no token in the answer of {url}"));
         let answer: TokenAnswer = serde_json::from_slice(&body).map_err(|_| malformed())?;
         let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
-        token.filter(|token| !token.is_empty()).ok_or_else(malformed)
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(malformed)?;
+        let identity = answer.refresh_token.filter(|token| self.wants_identity && !token.is_empty());
+        Ok(Granted { header: format!("Bearer {token}"), identity })
     }
 
     fn simple(&self, client: &reqwest::Client) -> reqwest::RequestBuilder {
         let mut url = self.realm.clone();
         url.query_pairs_mut().extend_pairs(self.service.map(|service| ("service", service)));
-        url.query_pairs_mut().append_pair("scope", self.scope);
+        if self.wants_identity {
+            url.query_pairs_mut().append_pair("offline_token", "true").append_pair("client_id", "corten");
+        }
+        url.query_pairs_mut().extend_pairs(self.scopes.iter().map(|scope| ("scope", scope)));
         match self.credentials.filter(|given| given.has_password()) {
             Some(credentials) => {
                 url.query_pairs_mut().append_pair("account", &credentials.username);
@@ -205,7 +239,7 @@ impl TokenRequest<'_> {
         form.append_pair("grant_type", "refresh_token")
             .append_pair("refresh_token", refresh)
             .append_pair("client_id", "corten")
-            .append_pair("scope", self.scope);
+            .append_pair("scope", &self.scopes.join(" "));
         form.extend_pairs(self.service.map(|service| ("service", service)));
         client
             .post(self.realm.clone())

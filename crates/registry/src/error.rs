@@ -1,10 +1,10 @@
-//! Why an image could not be pulled, in Docker's words.
+//! Why an image could not be pulled or pushed, in Docker's words.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// Why an image could not be pulled.
+/// Why an image could not be pulled or pushed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The registry does not let us have the repository, or there is none.
@@ -33,6 +33,44 @@ pub enum Error {
         /// What the registry said.
         cause: ApiError,
     },
+    /// The registry does not know somebody.
+    #[error("login attempt to {url} failed with status: {status}")]
+    Login {
+        /// Where.
+        url: String,
+        /// What it said.
+        status: String,
+    },
+    /// No image here has a name in the repository that is to be pushed.
+    #[error("An image does not exist locally with the tag: {0}")]
+    NotLocal(String),
+    /// No image here has the tag that is to be pushed.
+    #[error("tag does not exist: {0}")]
+    NoTag(String),
+    /// All tags of a repository are to be pushed, and there is none.
+    #[error("no tags to push for {0}")]
+    NoTags(String),
+    /// What is to be pushed is named by a digest.
+    #[error("cannot push a digest reference")]
+    PushByDigest,
+    /// The registry has something else than what was sent.
+    #[error("the registry has {actual} under {reference} instead of {expected}")]
+    OtherDigest {
+        /// The familiar reference.
+        reference: String,
+        /// The digest of what was sent.
+        expected: oci::Digest,
+        /// The digest that the registry tells.
+        actual: String,
+    },
+    /// The registry says where to upload to, and that makes no sense or must not be.
+    #[error("upload location {location:?}: {reason}")]
+    Location {
+        /// What it said.
+        location: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The registry refused with an error of its own.
     #[error("{0}")]
     Api(ApiError),
@@ -42,7 +80,7 @@ pub enum Error {
     /// The registry could not be reached or stopped answering.
     #[error("{method} {url:?}: {reason}")]
     Network {
-        /// `Get` or `Post`.
+        /// `Get`, `Head`, `Post`, `Patch` or `Put`.
         method: &'static str,
         /// What was asked for.
         url: String,
@@ -83,8 +121,8 @@ pub enum Error {
     /// The image itself cannot be taken.
     #[error(transparent)]
     Image(#[from] image::Error),
-    /// A part of the pull was ended from outside.
-    #[error("pull was cancelled")]
+    /// A part of the work was ended from outside.
+    #[error("the transfer was cancelled")]
     Cancelled,
 }
 
@@ -110,17 +148,38 @@ impl Error {
             Self::Denied { .. }
             | Self::ManifestUnknown { .. }
             | Self::NameUnknown { .. }
+            | Self::NotLocal(_)
+            | Self::NoTag(_)
+            | Self::NoTags(_)
             | Self::NoPlatform(_) => ErrorKind::NotFound,
             Self::Api(error) if error.code == "UNAUTHORIZED" => ErrorKind::Unauthorized,
             Self::Authentication(_) => ErrorKind::Unauthorized,
-            Self::TooBig { .. } | Self::Host(_) | Self::Nesting(_) => ErrorKind::Invalid,
-            Self::Api(_) | Self::Status(_) | Self::Network { .. } => ErrorKind::Unavailable,
+            Self::Login { status, .. } if status.starts_with("401") => ErrorKind::Unauthorized,
+            Self::TooBig { .. } | Self::Host(_) | Self::Nesting(_) | Self::PushByDigest => ErrorKind::Invalid,
+            Self::Api(_)
+            | Self::Login { .. }
+            | Self::Status(_)
+            | Self::Network { .. }
+            | Self::Location { .. }
+            | Self::OtherDigest { .. } => ErrorKind::Unavailable,
             Self::Image(error) => match error.kind() {
                 image::ErrorKind::NotFound => ErrorKind::NotFound,
                 image::ErrorKind::Invalid | image::ErrorKind::Conflict => ErrorKind::Invalid,
                 image::ErrorKind::System => ErrorKind::System,
             },
             Self::Certificates { .. } | Self::Client(_) | Self::Cancelled => ErrorKind::System,
+        }
+    }
+
+    /// Whether the registry knows nothing of an upload any more, or not what we know of it, so that it begins again.
+    pub(crate) fn is_lost_upload(&self) -> bool {
+        match self {
+            Self::Status(status) => status.starts_with("416"),
+            Self::Api(error) => matches!(
+                error.code.as_str(),
+                "BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID" | "RANGE_INVALID" | "NOT_FOUND"
+            ),
+            _ => false,
         }
     }
 

@@ -5,10 +5,15 @@
 //! hashing and decompression into their trees. Everything from the network is bounded in size and time and verified
 //! before it is used.
 //!
-//! Credentials go to the registry they are for and to the token service it names, never after a redirect to another host.
+//! [`Registry::push`] brings an image to a registry: what is not there yet, several blobs at a time, and then the manifest
+//! as it came or was made. An upload that broke off goes on where the registry says, or begins again.
+//!
+//! Credentials go to the registry they are for and to the token service it names, never after a redirect to another
+//! host, nor to another host that is to take an upload.
 //! Plain HTTP is used with loopback addresses and with registries that are declared insecure, and with no others.
 //!
-//! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed.
+//! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed. So it
+//! is with a push; blobs that the registry has by then stay there, for it to collect or for the next push to find.
 //!
 //! # Files
 //!
@@ -18,12 +23,15 @@
 mod auth;
 mod blob;
 mod error;
+mod login;
 mod manifest;
 mod network;
 mod progress;
 mod pull;
+mod push;
 mod session;
 mod tls;
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +40,7 @@ pub use auth::Credentials;
 pub use error::{ApiError, Error, ErrorKind};
 pub use progress::{Detail, Progress, ProgressSink};
 pub use pull::{PullRequest, Pulled, Status};
+pub use push::{PushRequest, Pushed};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]
@@ -40,7 +49,9 @@ pub struct Config {
     pub insecure: Vec<String>,
     /// Layers that are downloaded at the same time; at least 1.
     pub parallel_downloads: usize,
-    /// How often a download is tried.
+    /// Blobs that are uploaded at the same time; at least 1.
+    pub parallel_uploads: usize,
+    /// How often a download or upload is tried.
     pub attempts: u32,
     /// For how long a connection may take to be made.
     pub connect_timeout: Duration,
@@ -57,6 +68,7 @@ impl Default for Config {
         Self {
             insecure: Vec::new(),
             parallel_downloads: 3,
+            parallel_uploads: 5,
             attempts: 5,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),

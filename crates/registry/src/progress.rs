@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::push::Pushed;
+
 /// Where progress goes. Called from several threads; must not block.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
@@ -19,6 +21,9 @@ pub struct Progress {
     /// What it is about: the short digest of a layer, or the tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What was pushed, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aux: Option<Pushed>,
 }
 
 /// How far something is, in bytes.
@@ -39,17 +44,22 @@ fn is_zero(value: &u64) -> bool {
 impl Progress {
     /// A message about nothing in particular.
     pub(crate) fn message(status: String) -> Self {
-        Self { status, detail: None, id: None }
+        Self { status, detail: None, id: None, aux: None }
     }
 
     /// A message about something.
     pub(crate) fn about(id: &str, status: &str) -> Self {
-        Self { status: status.into(), detail: None, id: Some(id.into()) }
+        Self { status: status.into(), detail: None, id: Some(id.into()), aux: None }
     }
 
     /// A step of a layer, without bytes to count.
     pub(crate) fn step(id: &str, status: &str) -> Self {
-        Self { status: status.into(), detail: Some(Detail::default()), id: Some(id.into()) }
+        Self { status: status.into(), detail: Some(Detail::default()), id: Some(id.into()), aux: None }
+    }
+
+    /// What was pushed.
+    pub(crate) fn pushed(aux: Pushed) -> Self {
+        Self { status: String::new(), detail: Some(Detail::default()), id: None, aux: Some(aux) }
     }
 }
 
@@ -72,12 +82,17 @@ impl Meter {
     }
 
     pub(crate) fn add(&mut self, bytes: u64) {
-        self.detail.current += bytes;
+        self.set(self.detail.current + bytes);
+    }
+
+    /// An upload that begins again goes back.
+    pub(crate) fn set(&mut self, current: u64) {
+        self.detail.current = current;
         let is_due = self.reported.is_none_or(|then| then.elapsed() >= INTERVAL);
         if is_due || self.detail.current == self.detail.total {
             self.reported = Some(Instant::now());
             let (id, detail) = (Some(self.id.clone()), Some(self.detail));
-            (self.sink)(Progress { status: self.status.into(), detail, id });
+            (self.sink)(Progress { status: self.status.into(), detail, id, aux: None });
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
 use crate::manifest::{Chosen, choose};
 use crate::progress::{Progress, ProgressSink};
-use crate::session::Session;
+use crate::session::{Access, Session};
 use crate::{Credentials, Registry};
 
 /// What is to be pulled.
@@ -61,7 +61,7 @@ impl Registry {
     ) -> Result<Pulled, Error> {
         let reference = request.reference.or_latest();
         let platform = request.platform.clone().unwrap_or_default();
-        let session = Session::connect(&self.config, &reference, request.credentials).await?;
+        let session = Session::connect(&self.config, &reference, request.credentials, Access::Pull).await?;
         let id = reference
             .digest()
             .map_or_else(|| reference.tag().unwrap_or_default().to_owned(), Digest::to_string);

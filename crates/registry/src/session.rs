@@ -5,15 +5,15 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use oci::Reference;
-use reqwest::header::{ACCEPT, AUTHORIZATION, RANGE, WWW_AUTHENTICATE};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, LOCATION, RANGE, WWW_AUTHENTICATE};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use crate::Config;
-use crate::auth::{Challenge, Credentials, answer};
+use crate::auth::{Asked, Challenge, Credentials, answer};
 use crate::error::{ApiError, Error};
-use crate::network::{Security, endpoints};
-use crate::tls;
+use crate::network::{Security, endpoints, security_of};
+use crate::tls::{self, Purpose};
 
 /// Bytes that an error's text may have.
 const MAX_ERROR: u64 = 1 << 20;
@@ -22,11 +22,38 @@ const MAX_ERROR: u64 = 1 << 20;
 pub(crate) struct Session<'a> {
     config: &'a Config,
     client: Client,
+    uploads: Option<Client>,
     base: Url,
     repository: Reference,
     credentials: Option<Credentials>,
+    scopes: Vec<String>,
     authorization: Mutex<Option<String>>,
 }
+
+/// What is to be done with a repository.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access<'s> {
+    /// Read it.
+    Pull,
+    /// Write it, with blobs that are in these other repositories of the registry.
+    Push(&'s [String]),
+}
+
+impl Access<'_> {
+    /// What a token is asked for (distribution, "Token Scope").
+    fn scopes(self, repository: &str) -> Vec<String> {
+        match self {
+            Self::Pull => vec![format!("repository:{repository}:pull")],
+            Self::Push(sources) => {
+                let sources = sources.iter().map(|source| format!("repository:{source}:pull"));
+                std::iter::once(format!("repository:{repository}:pull,push")).chain(sources).collect()
+            }
+        }
+    }
+}
+
+/// What makes a request whole: headers, a body. Called again when it has to be sent again.
+pub(crate) type Complete<'c> = &'c (dyn Fn(RequestBuilder) -> Result<RequestBuilder, Error> + Sync);
 
 /// What is asked for.
 pub(crate) struct Request<'a> {
@@ -44,17 +71,29 @@ impl<'a> Session<'a> {
         config: &'a Config,
         reference: &Reference,
         credentials: Option<Credentials>,
+        access: Access<'_>,
     ) -> Result<Self, Error> {
         let endpoints = endpoints(config, reference.domain())?;
         let security = if endpoints.len() > 1 { Security::Insecure } else { Security::Verified };
-        let client = tls::client(config, reference.domain(), security)?;
+        let client = |purpose| tls::client(config, reference.domain(), security, purpose);
+        let uploads = matches!(access, Access::Push(_)).then(|| client(Purpose::Uploads)).transpose()?;
+        let (client, scopes) = (client(Purpose::Requests)?, access.scopes(reference.path()));
         let mut last = None;
         for base in endpoints {
             match ping(&client, &base).await {
                 Ok(challenges) => {
                     let repository = reference.repository();
                     let authorization = Mutex::new(None);
-                    let session = Self { config, client, base, repository, credentials, authorization };
+                    let session = Self {
+                        config,
+                        client,
+                        uploads,
+                        base,
+                        repository,
+                        credentials,
+                        scopes,
+                        authorization,
+                    };
                     if !challenges.is_empty() {
                         session.authorize(&challenges).await?;
                     }
@@ -66,51 +105,119 @@ impl<'a> Session<'a> {
         Err(last.unwrap_or_else(|| Error::Host(reference.domain().into())))
     }
 
-    /// Sends a request, with what the registry wants of authentication, once more with a new token where the old one is
-    /// refused.
+    /// Gets something of the repository.
     pub(crate) async fn get(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let response = self.send(request).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return self.check(response).await;
-        }
-        let challenges = challenges(&response);
-        let is_denied = challenges.iter().any(
-            |challenge| matches!(challenge, Challenge::Bearer { error: Some(error), .. } if error == "insufficient_scope"),
-        );
-        if challenges.is_empty() || is_denied {
-            return self.check(response).await;
-        }
-        self.authorize(&challenges).await?;
-        let response = self.send(request).await?;
+        let complete = |mut builder: RequestBuilder| {
+            for media_type in request.accept {
+                builder = builder.header(ACCEPT, *media_type);
+            }
+            if request.from > 0 {
+                builder = builder.header(RANGE, format!("bytes={}-", request.from));
+            }
+            Ok(builder)
+        };
+        let response = self.exchange(&self.client, Method::GET, &self.url(request.path)?, &complete).await?;
         self.check(response).await
     }
 
-    fn scope(&self) -> String {
-        format!("repository:{}:pull", self.repository.path())
+    /// Sends a request without a body worth mentioning. An answer that is no success is an error.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        complete: Complete<'_>,
+    ) -> Result<Response, Error> {
+        let response = self.exchange(&self.client, method, url, complete).await?;
+        self.check(response).await
+    }
+
+    /// Sends a request with a body that may take long. An answer that is no success is an error.
+    pub(crate) async fn upload(
+        &self,
+        method: Method,
+        url: &Url,
+        complete: Complete<'_>,
+    ) -> Result<Response, Error> {
+        let client = self.uploads.as_ref().unwrap_or(&self.client);
+        let response = self.exchange(client, method, url, complete).await?;
+        let check = tokio::time::timeout(self.config.idle_timeout, self.check(response));
+        check.await.unwrap_or(Err(Error::Cancelled))
+    }
+
+    /// The repository alone.
+    pub(crate) fn repository(&self) -> &Reference {
+        &self.repository
+    }
+
+    /// Where something of the repository is: `manifests/latest`, `blobs/sha256:…`.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
+        let path = format!("{}/{path}", self.repository.path());
+        self.base.join(&path).map_err(|_| Error::Host(self.repository.domain().into()))
+    }
+
+    /// Where an upload goes on, by the registry's word. It may be another host, which gets no credentials, but not one
+    /// without encryption where the registry itself has it.
+    pub(crate) fn location(&self, response: &Response) -> Result<Url, Error> {
+        let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let refused = |reason| Error::Location { location: header.unwrap_or_default().into(), reason };
+        let url = response.url().join(header.ok_or_else(|| refused("the registry names none"))?);
+        let url = url.map_err(|_| refused("it is no URL"))?;
+        let is_insecure = || self.is_own(&url) || security_of(self.config, &url) == Security::Insecure;
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if self.base.scheme() == "http" && is_insecure() => Ok(url),
+            _ => Err(refused("it is not encrypted")),
+        }
+    }
+
+    /// Whether a URL is the registry's own, so that it may get credentials.
+    fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// Sends a request, with what the registry wants of authentication, once more with a new token where the old one is
+    /// refused.
+    async fn exchange(
+        &self,
+        client: &Client,
+        method: Method,
+        url: &Url,
+        complete: Complete<'_>,
+    ) -> Result<Response, Error> {
+        let response = self.send(client, method.clone(), url, complete).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_own(url) {
+            return Ok(response);
+        }
+        let challenges = challenges(&response);
+        if challenges.is_empty() || is_denied(&challenges) {
+            return Ok(response);
+        }
+        self.authorize(&challenges).await?;
+        self.send(client, method, url, complete).await
     }
 
     async fn authorize(&self, challenges: &[Challenge]) -> Result<(), Error> {
-        let scope = self.scope();
-        let header = answer(self.config, &self.client, challenges, self.credentials.as_ref(), &scope).await?;
-        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(header);
+        let credentials = self.credentials.as_ref();
+        let asked = Asked { scopes: &self.scopes, wants_identity: false };
+        let granted = answer(self.config, &self.client, challenges, credentials, &asked).await?;
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted.header);
         Ok(())
     }
 
-    async fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
-        let path = format!("{}/{}", self.repository.path(), request.path);
-        let url = self.base.join(&path).map_err(|_| Error::Host(self.repository.domain().into()))?;
-        let mut builder = self.client.get(url.clone());
-        for media_type in request.accept {
-            builder = builder.header(ACCEPT, *media_type);
-        }
-        if request.from > 0 {
-            builder = builder.header(RANGE, format!("bytes={}-", request.from));
-        }
+    async fn send(
+        &self,
+        client: &Client,
+        method: Method,
+        url: &Url,
+        complete: Complete<'_>,
+    ) -> Result<Response, Error> {
+        let name = go_name(&method);
+        let mut builder = complete(client.request(method, url.clone()))?;
         let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(header) = authorization {
+        if let Some(header) = authorization.filter(|_| self.is_own(url)) {
             builder = builder.header(AUTHORIZATION, header);
         }
-        builder.send().await.map_err(|error| network_error("Get", url.as_str(), &error))
+        builder.send().await.map_err(|error| network_error(name, url.as_str(), &error))
     }
 
     async fn check(&self, response: Response) -> Result<Response, Error> {
@@ -124,8 +231,25 @@ impl<'a> Session<'a> {
     }
 }
 
+/// A method as Go's `net/http` spells it in errors.
+fn go_name(method: &Method) -> &'static str {
+    match *method {
+        Method::HEAD => "Head",
+        Method::POST => "Post",
+        Method::PATCH => "Patch",
+        Method::PUT => "Put",
+        _ => "Get",
+    }
+}
+
+fn is_denied(challenges: &[Challenge]) -> bool {
+    challenges.iter().any(
+        |challenge| matches!(challenge, Challenge::Bearer { error: Some(error), .. } if error == "insufficient_scope"),
+    )
+}
+
 /// Whether the registry is there; what it wants if it wants something.
-async fn ping(client: &Client, base: &Url) -> Result<Vec<Challenge>, Error> {
+pub(crate) async fn ping(client: &Client, base: &Url) -> Result<Vec<Challenge>, Error> {
     let response =
         client.get(base.clone()).send().await.map_err(|error| network_error("Get", base.as_str(), &error))?;
     if response.status() == StatusCode::UNAUTHORIZED {
@@ -146,13 +270,10 @@ pub(crate) fn api_error(status: StatusCode, challenges: &[Challenge], body: &[u8
     struct Errors {
         errors: Vec<ApiError>,
     }
-    let is_denied = challenges.iter().any(
-        |challenge| matches!(challenge, Challenge::Bearer { error: Some(error), .. } if error == "insufficient_scope"),
-    );
     let said =
         serde_json::from_slice::<Errors>(body).ok().and_then(|errors| errors.errors.into_iter().next());
     match (status, said) {
-        _ if is_denied => Error::Api(ApiError::denied()),
+        _ if is_denied(challenges) => Error::Api(ApiError::denied()),
         (_, Some(said)) if !said.code.is_empty() => Error::Api(said),
         (StatusCode::UNAUTHORIZED, _) => Error::Api(ApiError::unauthorized()),
         (StatusCode::FORBIDDEN, _) => Error::Api(ApiError::denied()),

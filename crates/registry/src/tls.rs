@@ -22,8 +22,22 @@ const BUNDLES: [&str; 5] = [
 ];
 const MAX_REDIRECTS: usize = 10;
 
+/// For what a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An answer, or the next part of one, is to come soon.
+    Requests,
+    /// The answer comes when all was sent, however long that takes; whoever sends watches.
+    Uploads,
+}
+
 /// A client for the registry at `domain`.
-pub(crate) fn client(config: &Config, domain: &str, security: Security) -> Result<Client, Error> {
+pub(crate) fn client(
+    config: &Config,
+    domain: &str,
+    security: Security,
+    purpose: Purpose,
+) -> Result<Client, Error> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Fails only where another one was installed before, which serves as well.
@@ -33,8 +47,10 @@ pub(crate) fn client(config: &Config, domain: &str, security: Security) -> Resul
     let mut builder = Client::builder()
         .user_agent(concat!("corten/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
-        .read_timeout(config.idle_timeout)
         .redirect(redirects(config.clone()));
+    if purpose == Purpose::Requests {
+        builder = builder.read_timeout(config.idle_timeout);
+    }
     let folder = config.certificates.join(domain);
     if folder.is_dir() {
         let own = read_folder(&folder)?;

@@ -53,6 +53,9 @@ pub enum Error {
     /// A registry refused or failed.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// A registry does not know somebody.
+    #[error(transparent)]
+    Login(registry::Error),
     /// The networks refused or failed.
     #[error(transparent)]
     Network(#[from] network::Error),
@@ -78,6 +81,7 @@ impl Error {
             | Self::Auth(_)
             | Self::Reference(_) => StatusCode::BAD_REQUEST,
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Login(_) => StatusCode::UNAUTHORIZED,
             Self::Engine(error) => engine_status(error),
             Self::Image(error) => image_status(error),
             Self::Registry(error) => registry_status(error),

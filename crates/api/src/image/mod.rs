@@ -10,6 +10,8 @@ mod summary;
 pub use descriptor::{Descriptor, Platform};
 pub use history::{DeleteItem, HistoryItem, PruneResponse};
 pub use inspect::{ImageConfig, ImageInspect, Metadata, RootFs};
-pub use options::{ListOptions, LoadOptions, PullOptions, RemoveOptions, TagOptions};
+pub use options::{
+    ListOptions, LoadOptions, PullOptions, PushOptions, RemoveOptions, SaveOptions, TagOptions,
+};
 pub use progress::{ErrorDetail, ProgressDetail, ProgressMessage};
 pub use summary::{ImageProperties, ImageSummary, ManifestSizes, ManifestSummary, UnpackedSize};

@@ -87,6 +87,27 @@ impl PullOptions {
     }
 }
 
+/// Parameters of `POST /images/{name}/push`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushOptions {
+    /// The tag; empty is all tags of the repository.
+    pub tag: String,
+    /// Only this platform, a JSON object (API 1.46).
+    pub platform: String,
+}
+
+impl PushOptions {
+    /// Reads the parameters.
+    pub fn from_query(query: &Query<'_>) -> Self {
+        Self { tag: query.text("tag"), platform: query.text("platform") }
+    }
+
+    /// Writes the parameters.
+    pub fn to_query(&self) -> String {
+        QueryWriter::new().text("tag", &self.tag).text("platform", &self.platform).finish()
+    }
+}
+
 /// Parameters of `DELETE /images/{name}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemoveOptions {
@@ -139,6 +160,28 @@ impl LoadOptions {
     /// Writes the parameters.
     pub fn to_query(&self) -> String {
         let writer = QueryWriter::new().unless("quiet", self.quiet);
+        self.platforms.iter().fold(writer, |writer, platform| writer.text("platform", platform)).finish()
+    }
+}
+
+/// Parameters of `GET /images/get` and `GET /images/{name}/get`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// The images, unless the path names one.
+    pub names: Vec<String>,
+    /// Only these platforms, each a JSON object (API 1.48).
+    pub platforms: Vec<String>,
+}
+
+impl SaveOptions {
+    /// Reads the parameters.
+    pub fn from_query(query: &Query<'_>) -> Self {
+        Self { names: query.all("names"), platforms: query.all("platform") }
+    }
+
+    /// Writes the parameters.
+    pub fn to_query(&self) -> String {
+        let writer = self.names.iter().fold(QueryWriter::new(), |writer, name| writer.text("names", name));
         self.platforms.iter().fold(writer, |writer, platform| writer.text("platform", platform)).finish()
     }
 }

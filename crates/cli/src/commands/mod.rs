@@ -11,6 +11,7 @@ mod info;
 mod inspect;
 mod lifecycle;
 mod load;
+mod login;
 mod logs;
 mod man;
 mod network;
@@ -18,8 +19,10 @@ mod port;
 mod prune;
 mod ps;
 mod pull;
+mod push;
 mod remove_image;
 mod run;
+mod save;
 mod start;
 mod stop_engine;
 mod tag;
@@ -58,7 +61,9 @@ const IMAGE: &[Command] = &[
     Command::of::<images::Images>().named("ls", &["list"]),
     Command::of::<prune::PruneImages>(),
     Command::of::<pull::Pull>(),
+    Command::of::<push::Push>(),
     Command::of::<remove_image::RemoveImage>().named("rm", &["remove"]),
+    Command::of::<save::Save>(),
     Command::of::<tag::Tag>(),
 ];
 
@@ -75,6 +80,7 @@ pub(crate) const COMMON: &[Command] = &[
     Command::of::<ps::Ps>(),
     Command::of::<pull::Pull>(),
     Command::of::<images::Images>(),
+    Command::of::<login::Login>(),
     Command::of::<version::VersionCommand>(),
     Command::of::<info::InfoCommand>(),
 ];
@@ -97,14 +103,17 @@ pub(crate) const OTHERS: &[Command] = &[
     Command::of::<inspect::Inspect>(),
     Command::of::<Kill>(),
     Command::of::<load::Load>(),
+    Command::of::<login::Logout>(),
     Command::of::<logs::Logs>(),
     Command::of::<man::Man>(),
     Command::of::<Pause>(),
     Command::of::<port::Port>(),
+    Command::of::<push::Push>(),
     Command::of::<Rename>(),
     Command::of::<Restart>(),
     Command::of::<Remove>(),
     Command::of::<remove_image::RemoveImage>(),
+    Command::of::<save::Save>(),
     Command::of::<start::Start>(),
     Command::of::<Stop>(),
     Command::of::<tag::Tag>(),

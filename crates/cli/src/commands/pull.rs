@@ -64,13 +64,13 @@ impl Leaf for Pull {
 }
 
 /// The name with its registry and path, as the last line of a pull shows it.
-fn full_name(reference: &Reference) -> String {
+pub(super) fn full_name(reference: &Reference) -> String {
     let tag = reference.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
     let digest = reference.digest().map(|digest| format!("@{digest}")).unwrap_or_default();
     format!("{}{tag}{digest}", reference.name())
 }
 
-fn parse(text: &str) -> Result<Reference, Failure> {
+pub(super) fn parse(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| Failure::message(error.to_string()))
 }
 

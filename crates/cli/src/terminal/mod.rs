@@ -1,9 +1,11 @@
 //! The user's terminal: raw mode, size, and the keys that detach.
 
+mod hidden;
 mod keys;
 mod raw;
 mod signals;
 
+pub(crate) use hidden::HiddenInput;
 pub(crate) use keys::{DetachKeys, EscapeMatcher, Matched};
 pub(crate) use raw::{RawMode, restore};
 pub(crate) use signals::{Signals, resizes};

@@ -59,7 +59,7 @@ fn push(registry: &Registry) -> String {
 }
 
 /// Writes the clients' configuration, as `login` does.
-fn log_in(bed: &Bed, registry: &Registry, password: &str) {
+pub(crate) fn log_in(bed: &Bed, registry: &Registry, password: &str) {
     let folder = bed.engine.directory().join("config");
     fs::create_dir_all(&folder).expect("create the clients' folder");
     let account = serde_json::json!({"username": USER, "password": password});

@@ -7,7 +7,7 @@ use oci::{ContainerConfig, Digest, History, ImageConfig, Reference, RootFs};
 use crate::error::Result;
 use crate::image::Image;
 use crate::ingest::{Draft, Ingest};
-use crate::manifest::{Descriptor, media};
+use crate::manifest::{Descriptor, media, to_json};
 use crate::store::ImageStore;
 
 /// What the program says.
@@ -124,10 +124,6 @@ fn layer() -> Vec<u8> {
     // Whole blocks, and two empty ones at the end.
     tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
     tar
-}
-
-fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("these documents have string keys and finite numbers only")
 }
 
 #[cfg(test)]

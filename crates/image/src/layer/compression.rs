@@ -6,6 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
 use super::LayerError;
+use crate::manifest::media;
 
 /// Bytes needed to tell.
 pub(crate) const MAGIC_LEN: usize = 6;
@@ -27,6 +28,15 @@ impl Compression {
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err(LayerError::Compression("bzip2")),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(LayerError::Compression("xz")),
             _ => Ok(Self::None),
+        }
+    }
+
+    /// The media type of a layer that is compressed so.
+    pub(crate) fn layer_type(self) -> &'static str {
+        match self {
+            Self::None => media::OCI_LAYER,
+            Self::Gzip => media::OCI_LAYER_GZIP,
+            Self::Zstd => media::OCI_LAYER_ZSTD,
         }
     }
 

@@ -6,7 +6,7 @@ mod root;
 mod stream;
 mod unpack;
 
-pub(crate) use compression::Compression;
+pub(crate) use compression::{Compression, MAGIC_LEN};
 pub(crate) use limits::{Limits, SpaceGuard};
 pub(crate) use root::clean;
 pub(crate) use stream::{Expected, LayerStream, unpack_stream};

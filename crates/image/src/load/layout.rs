@@ -52,10 +52,14 @@ fn find_manifest(
     match Document::parse(&content, Some(&descriptor.media_type))? {
         Document::Manifest(manifest) => {
             let documents = vec![(descriptor.digest.clone(), content)];
-            Ok(Some(Found { manifest, descriptor: descriptor.clone(), documents }))
+            let Descriptor { media_type, digest, size, .. } = descriptor;
+            // What else is said of it belongs to this archive.
+            let descriptor = Descriptor::new(media_type, digest.clone(), *size);
+            Ok(Some(Found { manifest, descriptor, documents }))
         }
         Document::Index(index) => {
-            for candidate in index.select(platform) {
+            // An archive of one platform can have the index of all.
+            for candidate in index.select(platform).into_iter().filter(|it| spool.blob(&it.digest).is_ok()) {
                 if let Some(mut found) = find_manifest(spool, candidate, platform, depth - 1)? {
                     found.documents.insert(0, (descriptor.digest.clone(), content));
                     return Ok(Some(found));

@@ -12,7 +12,7 @@ use std::io::{BufReader, Read};
 
 use oci::{Digest, Platform, Reference};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::{Compression, LayerError};
 use crate::store::ImageStore;
 use crate::tar::TarError;
@@ -94,12 +94,15 @@ impl ImageStore {
         let buffered = BufReader::with_capacity(256 << 10, reader);
         let decoder = Compression::decoder(buffered).map_err(ArchiveError::from)?;
         let spool = spool::read(&ingest, BufReader::with_capacity(256 << 10, decoder))?;
-        if spool.contains("manifest.json") {
-            docker::load(self, &spool)
-        } else if spool.contains("index.json") {
-            layout::load(self, &spool, platform)
-        } else {
-            Err(ArchiveError::NoManifest.into())
+        // With both, the layout keeps more: the manifests as they are.
+        match (spool.contains("index.json"), spool.contains("manifest.json")) {
+            (true, true) => match layout::load(self, &spool, platform) {
+                Err(Error::Archive(ArchiveError::NoImage(_))) => docker::load(self, &spool),
+                other => other,
+            },
+            (true, false) => layout::load(self, &spool, platform),
+            (false, true) => docker::load(self, &spool),
+            (false, false) => Err(ArchiveError::NoManifest.into()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A streaming reader of tar archives, written for hostile input.
+//! A streaming reader of tar archives, written for hostile input, and the headers of those that are made here.
 //!
 //! It reads what Docker, BuildKit, GNU tar, bsdtar and Go's `archive/tar` write: v7, ustar, GNU and pax headers, long names,
 //! extended attributes, and all four forms of sparse files. Everything that is held in memory is bounded; names are bytes.
@@ -7,6 +7,7 @@ mod header;
 mod pax;
 mod reader;
 mod sparse;
+pub(crate) mod writer;
 
 pub(crate) use header::{Kind, Time};
 pub(crate) use reader::{Entry, TarReader, drain};

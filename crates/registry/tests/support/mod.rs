@@ -136,7 +136,7 @@ pub(crate) fn client() -> Client {
     let registry = Registry::new(Config {
         attempts: 3,
         connect_timeout: Duration::from_secs(2),
-        idle_timeout: Duration::from_millis(500),
+        idle_timeout: Duration::from_secs(1),
         backoff: Duration::from_millis(10),
         ..Config::default()
     });

@@ -1,6 +1,7 @@
 //! The API's paths, and what each of them does.
 
 mod attach;
+mod auth;
 mod blocking;
 mod containers;
 mod exec;
@@ -10,8 +11,11 @@ mod lifecycle;
 mod logs;
 mod networks;
 mod pull;
+mod push;
 mod route;
+mod save;
 mod system;
+mod transfer;
 mod volumes;
 
 use std::borrow::Cow;
@@ -54,6 +58,7 @@ impl Api {
             Route::Ping => Ok(system::ping()),
             Route::Version => Ok(self.version()),
             Route::Info => self.info(&call).await,
+            Route::Login => self.login(call).await,
             Route::Events => self.events(&call),
             Route::ListContainers => self.list_containers(&call).await,
             Route::CreateContainer => self.create_container(call).await,
@@ -82,6 +87,9 @@ impl Api {
             Route::TagImage(name) => self.tag_image(name, &call).await,
             Route::RemoveImage(name) => self.remove_image(name, &call).await,
             Route::LoadImages => self.load_images(call).await,
+            Route::SaveImages => self.save_images(None, &call).await,
+            Route::SaveImage(name) => self.save_images(Some(name), &call).await,
+            Route::PushImage(name) => self.push_image(&name, &call),
             Route::PullImage => self.pull_image(call).await,
             Route::ListNetworks => self.list_networks(&call),
             Route::CreateNetwork => self.create_network(call).await,

@@ -1,21 +1,17 @@
 //! Pulling images from registries.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::Arc;
 
-use api::auth::{self, AuthConfig};
+use api::auth;
 use api::image::{ProgressMessage, PullOptions};
 use api::system::{IndexInfo, RegistryConfig};
-use base64::Engine as _;
-use engine::Engine;
 use futures_util::{StreamExt as _, stream};
 use oci::{Platform, Reference};
-use registry::{Credentials, Progress, PullRequest, Pulled, Registry};
-use tokio::sync::mpsc;
+use registry::{PullRequest, Registry};
 
 use super::Api;
 use super::images::tell;
+use super::transfer::{Step, Transfer, credentials};
 use crate::error::Error;
 use crate::http::{Call, Response, json_lines};
 
@@ -31,6 +27,11 @@ impl Registries {
     pub fn new(insecure: Vec<String>) -> Self {
         let config = registry::Config { insecure: insecure.clone(), ..registry::Config::default() };
         Self { insecure, client: Registry::new(config) }
+    }
+
+    /// The client that speaks to them.
+    pub(super) fn client(&self) -> &Registry {
+        &self.client
     }
 
     /// What `info` says of them.
@@ -60,93 +61,25 @@ impl Api {
             platform: platform(&options)?,
             credentials: credentials(call.header(auth::HEADER)),
         };
-        let mut pulling = Pulling::begin(&self.engine, &self.registries.client, request);
+        let (engine, client) = (self.engine.clone(), self.registries.client.clone());
+        let mut transfer = Transfer::begin(|progress| async move {
+            let name = request.reference.familiar();
+            let pulled = client.pull(engine.images(), request, progress).await?;
+            tell(&engine, "pull", &pulled.image, &name);
+            Ok(())
+        });
         let mut first = Vec::new();
         // The first message only says that the pull begins.
         while first.len() < 2 {
-            match pulling.step().await {
+            match transfer.step().await {
                 Step::Message(message) => first.push(message),
                 Step::Failed(error) if first.len() < 2 => return Err(error.into()),
                 Step::Failed(error) => first.push(ProgressMessage::error(error.to_string())),
                 Step::Done => break,
             }
         }
-        let rest = stream::unfold(pulling, async |mut pulling| {
-            let message = match pulling.step().await {
-                Step::Message(message) => message,
-                Step::Failed(error) => ProgressMessage::error(error.to_string()),
-                Step::Done => return None,
-            };
-            Some((message, pulling))
-        });
+        let rest = transfer.into_messages();
         Ok(json_lines(stream::iter(first).chain(rest)))
-    }
-}
-
-type Work = Pin<Box<dyn Future<Output = Result<Pulled, registry::Error>> + Send>>;
-
-/// A pull under way; dropping it cancels it.
-struct Pulling {
-    work: Option<Work>,
-    messages: mpsc::UnboundedReceiver<Progress>,
-    failure: Option<registry::Error>,
-    name: String,
-    engine: Engine,
-}
-
-enum Step {
-    Message(ProgressMessage),
-    Failed(registry::Error),
-    Done,
-}
-
-impl Pulling {
-    fn begin(engine: &Engine, client: &Registry, request: PullRequest) -> Self {
-        let (sender, messages) = mpsc::unbounded_channel();
-        let sink = Arc::new(move |progress| {
-            // Nobody listens once the client has left, and then the pull is being dropped.
-            let _ = sender.send(progress);
-        });
-        let (client, images) = (client.clone(), Arc::clone(engine.images()));
-        let name = request.reference.familiar();
-        let work = Box::pin(async move { client.pull(&images, request, sink).await });
-        Self { work: Some(work), messages, failure: None, name, engine: engine.clone() }
-    }
-
-    async fn step(&mut self) -> Step {
-        if let Some(work) = &mut self.work {
-            tokio::select! {
-                biased;
-                Some(progress) = self.messages.recv() => return Step::Message(message(progress)),
-                result = work => self.finish(result),
-            }
-        }
-        match self.messages.try_recv() {
-            Ok(progress) => Step::Message(message(progress)),
-            Err(_) => self.failure.take().map_or(Step::Done, Step::Failed),
-        }
-    }
-
-    fn finish(&mut self, result: Result<Pulled, registry::Error>) {
-        self.work = None;
-        match result {
-            Ok(pulled) => tell(&self.engine, "pull", &pulled.image, &self.name),
-            Err(error) => self.failure = Some(error),
-        }
-    }
-}
-
-fn message(progress: Progress) -> ProgressMessage {
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    match (progress.id, progress.detail) {
-        (None, _) => ProgressMessage::status(progress.status),
-        (Some(id), None) => ProgressMessage { id, ..ProgressMessage::status(progress.status) },
-        (Some(id), Some(detail)) if detail.current == 0 && detail.total == 0 => {
-            ProgressMessage::layer(id, progress.status)
-        }
-        (Some(id), Some(detail)) => {
-            ProgressMessage::layer_progress(id, progress.status, signed(detail.current), signed(detail.total))
-        }
     }
 }
 
@@ -184,26 +117,6 @@ fn platform(options: &PullOptions) -> Result<Option<Platform>, Error> {
         .map_err(|error: oci::PlatformError| Error::BadRequest(error.to_string()))
 }
 
-/// As in dockerd a header that cannot be read counts as none.
-fn credentials(header: Option<&str>) -> Option<Credentials> {
-    let config = AuthConfig::decode(header?).unwrap_or_default();
-    if config.is_empty() {
-        return None;
-    }
-    let AuthConfig { username, password, auth, identitytoken, registrytoken, .. } = config;
-    let (username, password) = match username.is_empty() {
-        false => (username, password),
-        true => name_and_password(&auth).unwrap_or_default(),
-    };
-    Some(Credentials { username, password, identity_token: identitytoken, registry_token: registrytoken })
-}
-
-fn name_and_password(auth: &str) -> Option<(String, String)> {
-    let text = base64::engine::general_purpose::STANDARD.decode(auth).ok()?;
-    let text = String::from_utf8(text).ok()?;
-    text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,22 +143,5 @@ mod tests {
     fn import_is_refused_by_name() {
         let import = PullOptions { from_src: "-".into(), ..PullOptions::default() };
         assert!(reference(&import).unwrap_err().to_string().contains("importing"));
-    }
-
-    #[test]
-    fn credentials_are_read_from_either_form() {
-        let header = AuthConfig { auth: "bWU6c2VjcmV0".into(), ..AuthConfig::default() }.encode();
-        let found = credentials(Some(&header)).unwrap();
-        assert_eq!((found.username.as_str(), found.password.as_str()), ("me", "secret"));
-        assert_eq!(credentials(None), None);
-        assert_eq!(credentials(Some("e30=")), None);
-    }
-
-    #[test]
-    fn progress_of_a_layer_has_a_bar() {
-        let detail = registry::Detail { current: 1, total: 2 };
-        let progress =
-            Progress { status: "Downloading".into(), detail: Some(detail), id: Some("abc".into()) };
-        assert!(message(progress).progress.starts_with("[====="));
     }
 }

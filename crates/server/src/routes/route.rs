@@ -10,6 +10,7 @@ pub(super) enum Route {
     Ping,
     Version,
     Info,
+    Login,
     Events,
     ListContainers,
     CreateContainer,
@@ -38,7 +39,10 @@ pub(super) enum Route {
     TagImage(String),
     RemoveImage(String),
     LoadImages,
+    SaveImages,
+    SaveImage(String),
     PullImage,
+    PushImage(String),
     ListNetworks,
     CreateNetwork,
     InspectNetwork(String),
@@ -83,6 +87,8 @@ fn get(path: &[&str]) -> Option<Route> {
         ["containers", id, "attach", "ws"] => Route::AttachWebsocket((*id).to_owned()),
         ["exec", id, "json"] => Route::InspectExec((*id).to_owned()),
         ["images", "json"] => Route::ListImages,
+        ["images", "get"] => Route::SaveImages,
+        ["images", name @ .., "get"] if !name.is_empty() => Route::SaveImage(name.join("/")),
         ["images", name @ .., "json"] => Route::InspectImage(name.join("/")),
         ["images", name @ .., "history"] if !name.is_empty() => Route::ImageHistory(name.join("/")),
         ["networks"] | ["networks", ""] => Route::ListNetworks,
@@ -95,6 +101,7 @@ fn get(path: &[&str]) -> Option<Route> {
 
 fn post(path: &[&str]) -> Option<Route> {
     Some(match path {
+        ["auth"] => Route::Login,
         ["containers", "create"] => Route::CreateContainer,
         ["containers", id, "start"] => Route::Start((*id).to_owned()),
         ["containers", id, "stop"] => Route::Stop((*id).to_owned()),
@@ -116,6 +123,7 @@ fn post(path: &[&str]) -> Option<Route> {
         ["networks", id, "connect"] => Route::ConnectNetwork((*id).to_owned()),
         ["networks", id, "disconnect"] => Route::DisconnectNetwork((*id).to_owned()),
         ["networks", id, "plan"] => Route::PlanNetwork((*id).to_owned()),
+        ["images", name @ .., "push"] if !name.is_empty() => Route::PushImage(name.join("/")),
         ["images", name @ .., "tag"] if !name.is_empty() => Route::TagImage(name.join("/")),
         _ => return None,
     })
@@ -133,7 +141,6 @@ fn delete(path: &[&str]) -> Option<Route> {
 /// The parts of the API that are not served, in words.
 fn unsupported(path: &[&str]) -> Option<&'static str> {
     Some(match path {
-        ["auth"] => "logging in to a registry through the engine",
         ["build", ..] | ["session"] | ["grpc"] => "building images",
         ["commit"] => "committing a container",
         ["containers", "prune"] => "pruning containers",
@@ -145,8 +152,6 @@ fn unsupported(path: &[&str]) -> Option<&'static str> {
         ["containers", _, "checkpoints", ..] => "checkpoints",
         ["images", "prune"] => "pruning images",
         ["images", "search"] => "searching images",
-        ["images", "get"] | ["images", .., "get"] => "saving images",
-        ["images", .., "push"] => "pushing images",
         ["distribution", ..] => "reading image information from a registry",
         ["volumes", ..] => "making or removing volumes",
         ["system", "df"] => "disk usage",

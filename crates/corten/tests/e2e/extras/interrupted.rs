@@ -133,6 +133,35 @@ fn killed_load_leaves_the_whole_image_or_nothing() {
 }
 
 #[test]
+fn killed_push_succeeds_when_it_is_repeated() {
+    let mut bed = start(Client::Corten);
+    let mut random = Random::new();
+    bed.engine.load_archive(&archive());
+    for round in 0..ROUNDS {
+        let registry = Registry::start();
+        let name = registry.reference("big:1");
+        bed.ok(["tag", NAME, &name]);
+        let begin = Instant::now();
+        if round == 0 {
+            bed.ok(["push", &name]);
+        }
+        let limit = Duration::from_millis(400).max(begin.elapsed()).as_micros() as u64;
+        let running = bed.cli(["push", &name]).spawn();
+        std::thread::sleep(Duration::from_micros(random.below(limit)));
+        bed.engine.kill();
+        running.finish();
+        bed.engine.launch();
+        bed.ok(["push", &name]);
+        let before = settled(&bed);
+        bed.ok(["rmi", &name]);
+        bed.ok(["pull", &name]);
+        expect_whole(&bed, &name);
+        assert_eq!(settled(&bed), before);
+        bed.ok(["rmi", &name]);
+    }
+}
+
+#[test]
 fn killed_pull_leaves_the_whole_image_or_nothing() {
     let mut bed = start(Client::Corten);
     let registry = Registry::start();

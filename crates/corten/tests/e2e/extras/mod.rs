@@ -1,5 +1,6 @@
 //! What only Corten does, or does better than the reference engine.
 
+mod archives;
 mod autostart;
 mod faults;
 mod foreign;

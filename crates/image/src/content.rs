@@ -1,0 +1,257 @@
+//! What an image consists of, for whoever hands it on: a registry or an archive.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use oci::{Digest, Reference};
+
+use crate::error::{Error, Result};
+use crate::index::Lease;
+use crate::layer::{Compression, MAGIC_LEN};
+use crate::manifest::{Descriptor, Document, Manifest, media, to_json};
+use crate::record::{Durability, ImageRecord, ReferenceRecord};
+use crate::store::{ImageStore, Shared};
+
+/// An image with its manifest and the blobs that this names. None of them is collected while it exists.
+#[derive(Debug)]
+pub struct Content {
+    /// The image's ID.
+    pub id: Digest,
+    /// Its manifest.
+    pub manifest: Descriptor,
+    /// The manifest's bytes: as they came, or made here where none came or one of its blobs is not there.
+    pub document: Vec<u8>,
+    /// The configuration.
+    pub config: Descriptor,
+    /// The layers, the lowest first. The same can be there several times.
+    pub layers: Vec<LayerContent>,
+    hold: Hold,
+}
+
+/// A layer on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerContent {
+    /// The layer as it is stored.
+    pub blob: Descriptor,
+    /// The digest of its uncompressed tar.
+    pub diff_id: Digest,
+}
+
+/// Keeps blobs and layers from being collected while it exists.
+#[derive(Debug)]
+struct Hold {
+    shared: Arc<Shared>,
+    lease: u64,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut index = self.shared.write();
+        index.leases.remove(&self.lease);
+        let collected = self.shared.collect(&mut index);
+        drop(index);
+        if let Err(error) = collected {
+            tracing::warn!(%error, "what is not needed any more is left for the next start to remove");
+        }
+    }
+}
+
+impl ImageStore {
+    /// Everything of an image that is needed to hand it on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; when a blob is damaged or missing.
+    pub fn content(&self, id: &Digest) -> Result<Content> {
+        let (hold, record) = self.shared.hold(id)?;
+        let size = self.shared.blob_size(id)?;
+        if let Some((manifest, document)) = record.manifest.as_ref().and_then(|it| self.shared.as_came(it)) {
+            let came = Parts { config: manifest.config, layers: manifest.layers };
+            if came.config.digest == *id && self.shared.hold_blobs(&hold, &came.layers) {
+                let descriptor =
+                    record.manifest.clone().expect("there is one, or it would not have been read");
+                return Ok(came.into_content(&record, descriptor, document, hold));
+            }
+        }
+        let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
+        let made = Parts { config, layers: self.shared.stored_layers(&record)? };
+        let document = made.manifest();
+        let size = document.len() as u64;
+        let descriptor = Descriptor::new(media::OCI_MANIFEST, Digest::of(&document), size);
+        Ok(made.into_content(&record, descriptor, document, hold))
+    }
+
+    /// Opens a blob to be read as it is. Its digest is not verified.
+    ///
+    /// # Errors
+    /// When it is not there, or not as long as it should be.
+    pub fn open_blob(&self, blob: &Descriptor) -> Result<File> {
+        let path = self.shared.layout.blob(&blob.digest);
+        let file = File::open(&path).map_err(Error::io("open blob", &path))?;
+        let actual = file.metadata().map_err(Error::io("read blob", &path))?.len();
+        if actual == blob.size {
+            return Ok(file);
+        }
+        let (digest, expected) = (blob.digest.clone(), blob.size);
+        Err(Error::Size { what: "blob", digest, expected, actual })
+    }
+
+    /// Notes that a registry has an image under this name, with a digest, and keeps the manifest it has there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; when the store cannot be written.
+    pub fn set_pushed(&self, content: &Content, name: &Reference) -> Result<()> {
+        let digest = &content.manifest.digest;
+        let ingest = self.ingest()?;
+        ingest.put_document("manifest", digest, &content.document)?;
+        let mut index = self.shared.write();
+        let entry = index.images.get(&content.id).ok_or_else(|| Error::NotFound(content.id.to_string()))?;
+        let entry = Arc::clone(entry);
+        let key = name.with_digest(digest.clone());
+        let mut record = entry.record.clone();
+        let is_new = record.blobs.insert(digest.clone());
+        if is_new {
+            record.durability = Durability::Since(self.shared.boot.clone());
+        }
+        record.manifest.get_or_insert_with(|| content.manifest.clone());
+        let named = ReferenceRecord { image: content.id.clone() };
+        self.shared.records.transaction::<_, Error>(|transaction| {
+            transaction.put(&key.to_string(), &named)?;
+            transaction.put(content.id.as_str(), &record)?;
+            Ok(())
+        })?;
+        let entry = Arc::new(entry.with_record(record));
+        index.images.insert(content.id.clone(), entry);
+        index.references.insert(key, named);
+        drop(index);
+        if is_new {
+            crate::ingest::settle_in_background(Arc::clone(&self.shared));
+        }
+        Ok(())
+    }
+
+    /// All names of images in a repository, with tags and with digests, and the images' IDs.
+    pub fn names_in(&self, repository: &Reference) -> Vec<(Reference, Digest)> {
+        let name = repository.name();
+        let index = self.shared.read();
+        let found = index.references.iter().filter(|(reference, _)| reference.name() == name);
+        found.map(|(reference, record)| (reference.clone(), record.image.clone())).collect()
+    }
+
+    /// Repositories of a registry that are known to have this layer: those that an image with it came from or went to.
+    pub fn repositories_with(&self, diff_id: &Digest, domain: &str) -> Vec<String> {
+        let index = self.shared.read();
+        let has_layer =
+            |id: &Digest| index.images.get(id).is_some_and(|entry| entry.record.layers.contains(diff_id));
+        let in_registry = index.references.iter().filter(|(name, record)| {
+            name.digest().is_some() && name.domain() == domain && has_layer(&record.image)
+        });
+        let mut found: Vec<String> = in_registry.map(|(name, _)| name.path().to_owned()).collect();
+        found.dedup();
+        found
+    }
+}
+
+impl Content {
+    /// All blobs, each once: the configuration, then the layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let layers = self.layers.iter().enumerate().filter(|(at, layer)| {
+            !self.layers[..*at].iter().any(|earlier| earlier.blob.digest == layer.blob.digest)
+        });
+        std::iter::once(&self.config).chain(layers.map(|(_, layer)| &layer.blob))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.hold.shared
+    }
+}
+
+/// A manifest in the making.
+struct Parts {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+impl Parts {
+    /// The same parts always have the same manifest.
+    fn manifest(&self) -> Vec<u8> {
+        to_json(&serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": media::OCI_MANIFEST,
+            "config": self.config,
+            "layers": self.layers,
+        }))
+    }
+
+    fn into_content(
+        self,
+        record: &ImageRecord,
+        manifest: Descriptor,
+        document: Vec<u8>,
+        hold: Hold,
+    ) -> Content {
+        let layers = self.layers.into_iter().zip(&record.layers);
+        let layers = layers.map(|(blob, diff_id)| LayerContent { blob, diff_id: diff_id.clone() }).collect();
+        let id = self.config.digest.clone();
+        Content { id, manifest, document, config: self.config, layers, hold }
+    }
+}
+
+impl Shared {
+    fn hold(self: &Arc<Self>, id: &Digest) -> Result<(Hold, ImageRecord)> {
+        let mut index = self.write();
+        let entry = index.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let record = entry.record.clone();
+        let lease = Lease { blobs: record.blobs.clone(), layers: record.layers.iter().cloned().collect() };
+        let number = index.new_lease(lease);
+        Ok((Hold { shared: Arc::clone(self), lease: number }, record))
+    }
+
+    /// The manifest that an image came with, if it can still be read.
+    fn as_came(&self, descriptor: &Descriptor) -> Option<(Manifest, Vec<u8>)> {
+        let content = self.read_blob(&descriptor.digest).ok()?;
+        match Document::parse(&content, Some(&descriptor.media_type)).ok()? {
+            Document::Manifest(manifest) => Some((manifest, content)),
+            Document::Index(_) => None,
+        }
+    }
+
+    /// Claims these blobs; `false` where one is missing. A layer can have come in another form than this image's manifest
+    /// names it by, and is kept only once.
+    fn hold_blobs(&self, hold: &Hold, blobs: &[Descriptor]) -> bool {
+        let mut index = self.write();
+        let are_there = blobs.iter().all(|blob| index.blobs.contains(&blob.digest));
+        if let Some(lease) = index.leases.get_mut(&hold.lease).filter(|_| are_there) {
+            lease.blobs.extend(blobs.iter().map(|blob| blob.digest.clone()));
+        }
+        are_there
+    }
+
+    /// An image's layers in the form in which they are stored.
+    fn stored_layers(&self, record: &ImageRecord) -> Result<Vec<Descriptor>> {
+        let index = self.read();
+        let archive = |layer: &Digest| {
+            let archive = index.layers.get(layer).and_then(|record| record.archive.clone());
+            archive.ok_or_else(|| Error::NoArchive(layer.clone()))
+        };
+        let archives: Vec<Digest> = record.layers.iter().map(archive).collect::<Result<_>>()?;
+        drop(index);
+        archives.into_iter().map(|digest| self.describe_layer(digest)).collect()
+    }
+
+    fn describe_layer(&self, digest: Digest) -> Result<Descriptor> {
+        let path = self.layout.blob(&digest);
+        let file = File::open(&path).map_err(Error::io("open blob", &path))?;
+        let size = file.metadata().map_err(Error::io("read blob", &path))?.len();
+        let mut magic = Vec::with_capacity(MAGIC_LEN);
+        file.take(MAGIC_LEN as u64).read_to_end(&mut magic).map_err(Error::io("read blob", &path))?;
+        let compression =
+            Compression::detect(&magic).map_err(|source| Error::Layer { layer: digest.clone(), source })?;
+        Ok(Descriptor::new(compression.layer_type(), digest, size))
+    }
+
+    pub(crate) fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        let path = self.layout.blob(digest);
+        fs::metadata(&path).map(|metadata| metadata.len()).map_err(Error::io("read blob", &path))
+    }
+}

@@ -1,0 +1,294 @@
+//! Images as one tar, as `docker save` writes it since version 25: an OCI layout that is also a Docker archive.
+//!
+//! Layers are in it as they are stored, compressed or not, and each blob once. The documents come first, so that a reader
+//! knows what follows, and everything is in an order that depends on nothing but the images and their names: saving the
+//! same twice gives the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use oci::{Digest, Reference};
+use serde::Serialize;
+
+use crate::content::Content;
+use crate::error::{Error, Result};
+use crate::manifest::{Descriptor, media, to_json};
+use crate::store::{ImageStore, Shared};
+use crate::tar::writer::{END, EntryHeader, padding};
+
+/// Images that are about to be saved; what belongs to them is not collected meanwhile.
+#[derive(Debug)]
+pub struct Archive {
+    images: Vec<Named>,
+}
+
+/// An image, with the names it is saved under.
+#[derive(Debug)]
+struct Named {
+    content: Content,
+    names: BTreeSet<Reference>,
+}
+
+impl ImageStore {
+    /// The archive of the images that `names` name: by ID without a name, by tag with that one, by repository with all
+    /// tags in it.
+    ///
+    /// # Errors
+    /// [`Error::NoReference`] and [`Error::NotFound`]; as for [`ImageStore::content`].
+    pub fn save(&self, names: &[String]) -> Result<Archive> {
+        let mut wanted: Vec<(Digest, BTreeSet<Reference>)> = Vec::new();
+        for name in names {
+            for (id, reference) in self.named(name)? {
+                let at = wanted.iter().position(|(other, _)| *other == id).unwrap_or_else(|| {
+                    wanted.push((id, BTreeSet::new()));
+                    wanted.len() - 1
+                });
+                wanted[at].1.extend(reference);
+            }
+        }
+        let named = |(id, names)| Ok(Named { content: self.content(&id)?, names });
+        Ok(Archive { images: wanted.into_iter().map(named).collect::<Result<_>>()? })
+    }
+
+    /// What `docker save` takes a text for.
+    fn named(&self, text: &str) -> Result<Vec<(Digest, Option<Reference>)>> {
+        let by_id = |text: &str| Ok(vec![(self.shared.find(text)?, None)]);
+        let Ok(reference) = Reference::parse(text) else { return by_id(text) };
+        if reference.digest().is_some() || reference.familiar_name() == "sha256" {
+            return by_id(text);
+        }
+        let index = self.shared.read();
+        if reference.tag().is_some() {
+            let record = index.references.get(&reference);
+            let id = record.map(|record| record.image.clone());
+            return Ok(vec![(id.ok_or_else(|| Error::NoReference(text.into()))?, Some(reference))]);
+        }
+        let in_repository = |name: &Reference| name.tag().is_some() && name.name() == reference.name();
+        let tags = index.references.iter().filter(|(name, _)| in_repository(name));
+        let tags: Vec<_> = tags.map(|(name, record)| (record.image.clone(), Some(name.clone()))).collect();
+        drop(index);
+        if tags.is_empty() { by_id(text) } else { Ok(tags) }
+    }
+}
+
+impl Archive {
+    /// The IDs of the images in it.
+    pub fn images(&self) -> impl Iterator<Item = &Digest> {
+        self.images.iter().map(|image| &image.content.id)
+    }
+
+    /// The bytes of the tar. Fails while it is read if a blob is not as long as it should be.
+    pub fn into_reader(self) -> ArchiveReader {
+        let mut parts = Parts::default();
+        parts.document("oci-layout", &to_json(&serde_json::json!({"imageLayoutVersion": "1.0.0"})));
+        parts.document("index.json", &self.index());
+        parts.document("manifest.json", &self.manifest());
+        parts.document("repositories", &self.repositories());
+        let blobs = self.blobs();
+        parts.folder("blobs/");
+        for algorithm in blobs.iter().map(|blob| blob.1.digest.algorithm()).collect::<BTreeSet<_>>() {
+            parts.folder(&format!("blobs/{}/", algorithm.as_str()));
+        }
+        for (_, blob, document) in blobs {
+            match document {
+                Some(document) => parts.document(&path_of(&blob.digest), document),
+                None => parts.blob(blob),
+            }
+        }
+        parts.bytes(&END);
+        ArchiveReader { parts: parts.done, current: Current::None, archive: self }
+    }
+
+    /// All blobs, each once: manifests, configurations, layers; by digest within these.
+    fn blobs(&self) -> Vec<(u8, &Descriptor, Option<&[u8]>)> {
+        let mut seen = BTreeMap::new();
+        for Named { content, .. } in &self.images {
+            seen.entry(&content.manifest.digest).or_insert((
+                0,
+                &content.manifest,
+                Some(&content.document[..]),
+            ));
+            for blob in content.blobs() {
+                let rank = if blob.digest == content.id { 1 } else { 2 };
+                seen.entry(&blob.digest).or_insert((rank, blob, None));
+            }
+        }
+        let mut blobs: Vec<_> = seen.into_values().collect();
+        // Stable, so that the order by digest stays.
+        blobs.sort_by_key(|(rank, _, _)| *rank);
+        blobs
+    }
+
+    /// `index.json`: an entry for each name.
+    fn index(&self) -> Vec<u8> {
+        let entry = |content: &Content, name: Option<&Reference>| {
+            let Descriptor { media_type, digest, size, .. } = &content.manifest;
+            let annotations = name.map(|name| {
+                BTreeMap::from([
+                    ("io.containerd.image.name".to_owned(), name.to_string()),
+                    (
+                        "org.opencontainers.image.ref.name".to_owned(),
+                        name.tag().unwrap_or_default().to_owned(),
+                    ),
+                ])
+            });
+            Descriptor { annotations, ..Descriptor::new(media_type, digest.clone(), *size) }
+        };
+        let entries = self.images.iter().flat_map(|Named { content, names }| match names.is_empty() {
+            true => vec![entry(content, None)],
+            false => names.iter().map(|name| entry(content, Some(name))).collect(),
+        });
+        to_json(&serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": media::OCI_INDEX,
+            "manifests": entries.collect::<Vec<_>>(),
+        }))
+    }
+
+    /// `manifest.json`, by which Docker before version 25 and other tools find the parts of an image.
+    fn manifest(&self) -> Vec<u8> {
+        let items: Vec<Item> = self.images.iter().map(Item::of).collect();
+        to_json(&items)
+    }
+
+    /// `repositories`, for readers that are still older: which layer is the topmost of a tag.
+    fn repositories(&self) -> Vec<u8> {
+        let mut repositories: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
+        for Named { content, names } in &self.images {
+            let Some(top) = content.layers.last() else { continue };
+            for name in names {
+                let tags = repositories.entry(name.familiar_name()).or_default();
+                tags.insert(name.tag().unwrap_or_default(), top.blob.digest.hex());
+            }
+        }
+        to_json(&repositories)
+    }
+}
+
+/// An entry of `manifest.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+    layer_sources: BTreeMap<Digest, Descriptor>,
+}
+
+impl Item {
+    fn of(Named { content, names }: &Named) -> Self {
+        let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
+        let sources = content.layers.iter().map(|layer| (layer.diff_id.clone(), layer.blob.clone()));
+        Self {
+            config: path_of(&content.id),
+            repo_tags: Some(tags).filter(|tags| !tags.is_empty()),
+            layers: content.layers.iter().map(|layer| path_of(&layer.blob.digest)).collect(),
+            layer_sources: sources.collect(),
+        }
+    }
+}
+
+fn path_of(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// A piece of the tar.
+#[derive(Debug)]
+enum Part {
+    Bytes(Vec<u8>),
+    Blob(Descriptor),
+}
+
+/// The tar in the making; small pieces that follow each other are one.
+#[derive(Default)]
+struct Parts {
+    done: VecDeque<Part>,
+}
+
+impl Parts {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(Part::Bytes(last)) = self.done.back_mut() {
+            last.extend(bytes);
+        } else {
+            self.done.push_back(Part::Bytes(bytes.to_vec()));
+        }
+    }
+
+    fn folder(&mut self, path: &str) {
+        self.bytes(&EntryHeader::folder(path.as_bytes()).blocks());
+    }
+
+    fn document(&mut self, path: &str, content: &[u8]) {
+        let size = content.len() as u64;
+        self.bytes(&EntryHeader::file(path.as_bytes(), size).blocks());
+        self.bytes(content);
+        self.bytes(&vec![0; padding(size)]);
+    }
+
+    fn blob(&mut self, blob: &Descriptor) {
+        self.bytes(&EntryHeader::file(path_of(&blob.digest).as_bytes(), blob.size).blocks());
+        self.done.push_back(Part::Blob(blob.clone()));
+        self.bytes(&vec![0; padding(blob.size)]);
+    }
+}
+
+/// Reads an [`Archive`]; memory is bounded whatever its size.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    parts: VecDeque<Part>,
+    current: Current,
+    /// Keeps the blobs.
+    archive: Archive,
+}
+
+#[derive(Debug)]
+enum Current {
+    None,
+    Bytes(io::Cursor<Vec<u8>>),
+    File { file: File, left: u64 },
+}
+
+impl ArchiveReader {
+    fn shared(&self) -> Option<&Arc<Shared>> {
+        self.archive.images.first().map(|image| image.content.shared())
+    }
+
+    /// Goes on to the next piece; `false` at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.current = match self.parts.pop_front() {
+            None => return Ok(false),
+            Some(Part::Bytes(bytes)) => Current::Bytes(io::Cursor::new(bytes)),
+            Some(Part::Blob(blob)) => {
+                let shared = Arc::clone(self.shared().expect("a blob belongs to an image"));
+                let file = ImageStore { shared }.open_blob(&blob).map_err(io::Error::other)?;
+                Current::File { file, left: blob.size }
+            }
+        };
+        Ok(true)
+    }
+}
+
+impl Read for ArchiveReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = match &mut self.current {
+                Current::None => 0,
+                Current::Bytes(bytes) => bytes.read(buffer)?,
+                Current::File { file, left } => {
+                    let room = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let count = file.read(&mut buffer[..room])?;
+                    if count == 0 && *left > 0 && room > 0 {
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a blob ends too early"));
+                    }
+                    *left -= count as u64;
+                    count
+                }
+            };
+            if count > 0 || buffer.is_empty() || !self.advance()? {
+                return Ok(count);
+            }
+        }
+    }
+}
