@@ -149,7 +149,7 @@ impl TableWriter {
 impl Drop for TableWriter {
     /// A table that still has endpoints serves them while no engine runs.
     fn drop(&mut self) {
-        if self.endpoints.is_empty() && self.file.is_some() {
+        if self.endpoints.is_empty() {
             // What is left is replaced by the next writer.
             let _ = std::fs::remove_file(&self.path);
         }

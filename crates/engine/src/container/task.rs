@@ -529,7 +529,10 @@ impl Task {
         self.write_record(&name, &self.current.networks)?;
         let old = std::mem::replace(&mut self.current.name, name);
         self.rename_endpoints()?;
-        self.shared.names.set(self.named(), &self.current.endpoints)?;
+        if let Err(error) = self.shared.names.set(self.named(), &self.current.endpoints) {
+            // The name is changed, whoever finds it.
+            tracing::warn!(container = %self.settings.id, %error, "the new name does not resolve until the next change");
+        }
         self.publish();
         self.event("rename", [("oldName", format!("/{old}"))]);
         Ok(())

@@ -80,6 +80,18 @@ impl Batch {
     pub(crate) fn replace(&mut self, table: &Table) {
         self.remove_table();
         self.add_table();
+        self.fill(table);
+    }
+
+    /// Makes the table, which must not be there.
+    pub(crate) fn create(&mut self, table: &Table) {
+        self.messages += 1;
+        let request = self.inner.request().set_create().set_excl();
+        request.op_newtable_do(&header()).encode().push_name_bytes(self.table.as_bytes());
+        self.fill(table);
+    }
+
+    fn fill(&mut self, table: &Table) {
         for set in &table.sets {
             self.add_set(set);
         }

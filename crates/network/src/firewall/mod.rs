@@ -321,8 +321,16 @@ impl Firewall {
 
 /// Redirects the name server's port to these, in the calling thread's network namespace.
 pub(crate) fn redirect_names(packets: u16, connections: u16) -> Result<(), Error> {
+    const EEXIST: i32 = 17;
     let table = names::table(packets, connections);
-    Firewall::open(&table.name)?.commit(|batch| batch.replace(&table))
+    let mut firewall = Firewall::open(&table.name)?;
+    // Whoever removes anything waits for all processors when the socket is closed: 10 ms and more.
+    match firewall.commit(|batch| batch.create(&table)) {
+        Err(Error::Firewall { source, .. }) if source.raw_os_error() == Some(EEXIST) => {
+            firewall.commit(|batch| batch.replace(&table))
+        }
+        created => created,
+    }
 }
 
 fn udp(redirections: &[Redirection]) -> impl Iterator<Item = &Redirection> {
