@@ -1,7 +1,10 @@
 //! Published ports on IPv6 addresses of the host, for containers that have none.
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -100,4 +103,67 @@ fn ports_follow_a_container_to_another_network() {
     assert_eq!(fetch(LOOPBACK, port).as_deref(), Some("served"));
     bed.ok(["rm", "-f", "web"]);
     bed.ok(["network", "rm", "lab"]);
+}
+
+/// Answers each packet that comes to port 53 of the container with who sent it and what it was, until it hears nothing for
+/// some seconds.
+fn serve_packets(bed: &Bed, container: &str) -> thread::JoinHandle<()> {
+    let pid = bed.field(container, "{{.State.Pid}}");
+    let netns = File::open(format!("/proc/{pid}/ns/net")).expect("the container's network namespace");
+    let (ready, is_ready) = mpsc::channel();
+    let server = thread::spawn(move || {
+        sys::netns::join(netns.as_fd()).expect("enter the namespace");
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53)).expect("listen");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a limit");
+        ready.send(()).expect("the test waits");
+        let mut packet = vec![0; 65536];
+        while let Ok((length, client)) = socket.recv_from(&mut packet) {
+            let answer = [format!("{client} ").as_bytes(), &packet[..length]].concat();
+            socket.send_to(&answer, client).expect("answer");
+        }
+    });
+    is_ready.recv().expect("the server listens");
+    server
+}
+
+fn packet_client(to: IpAddr, port: u16) -> UdpSocket {
+    let own: IpAddr = if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let client = UdpSocket::bind((own, 0)).expect("a socket");
+    client.connect((to, port)).expect("connect");
+    client.set_read_timeout(Some(Duration::from_millis(300))).expect("a limit");
+    client
+}
+
+/// What the server says of the client, once it answers; packets may be lost.
+fn ask_packet(client: &UdpSocket, question: &[u8]) -> String {
+    let answer = eventually(LIMIT, || {
+        let _ = client.send(question);
+        let mut answer = vec![0; 65536];
+        let length = client.recv(&mut answer).ok()?;
+        let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let (seen, rest) = text.split_once(' ')?;
+        (rest.as_bytes() == question).then(|| seen.to_owned())
+    });
+    answer.expect("the server answers with what it was asked")
+}
+
+#[test]
+fn packets_reach_the_container_and_each_client_has_its_own_answers() {
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let port = free_port();
+    let publish = format!("{port}:53/udp");
+    bed.ok(["run", "-d", "--name", "dns", "-p", &publish, "busybox", "sleep", "600"]);
+    let server = serve_packets(&bed, "dns");
+    let four = packet_client(Ipv4Addr::LOCALHOST.into(), port);
+    ask_packet(&four, b"by the firewall");
+    let (one, two) = (packet_client(LOOPBACK, port), packet_client(LOOPBACK, port));
+    let seen = [ask_packet(&one, b"first"), ask_packet(&two, b"second")];
+    assert_ne!(seen[0], seen[1], "both clients are one to the server");
+    // A client keeps its way, also with a packet of many fragments and while no engine runs.
+    bed.engine.kill();
+    assert_eq!(ask_packet(&one, &[b'x'; 9000]), seen[0]);
+    assert_eq!(ask_packet(&two, b"again"), seen[1]);
+    bed.engine.launch();
+    assert_eq!(ask_packet(&two, b"once more"), seen[1]);
+    server.join().expect("the server ends");
 }
