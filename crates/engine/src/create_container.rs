@@ -13,7 +13,7 @@ use crate::create::{self, Ingredients};
 use crate::engine::{Engine, invalid_name};
 use crate::error::Error;
 use crate::events::Kind;
-use crate::mounts::MountSettings;
+use crate::mounts::{MountSettings, ReadOnlyReach};
 use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::state::State;
@@ -24,7 +24,7 @@ use crate::{copy_up, files, mounts, names, networking, random};
 const QUEUE: usize = 16;
 
 impl Engine {
-    /// Creates a container.
+    /// Creates a container; `reach` is how far its read-only binds are read-only that do not say so.
     ///
     /// # Errors
     ///
@@ -33,13 +33,14 @@ impl Engine {
         &self,
         options: &CreateOptions,
         request: CreateRequest,
+        reach: ReadOnlyReach,
     ) -> Result<CreateResponse, Error> {
         let id = random::new_id();
         let name = self.take_name(&options.name, &id)?;
         let (shared, platform, asked) = (Arc::clone(&self.shared), options.platform.clone(), name.clone());
         let made = {
             let id = id.clone();
-            spawn_blocking(move || make(&shared, id, &asked, &platform, request)).await
+            spawn_blocking(move || make(&shared, id, &asked, &platform, (request, reach))).await
         };
         let settings = match made.expect("making a container does not panic") {
             Ok(settings) => Arc::new(settings),
@@ -104,7 +105,7 @@ fn make(
     id: String,
     name: &str,
     platform: &str,
-    mut request: CreateRequest,
+    (mut request, reach): (CreateRequest, ReadOnlyReach),
 ) -> Result<Settings, Error> {
     let image = match platform {
         "" => shared.images.resolve(&request.config.image)?,
@@ -123,6 +124,7 @@ fn make(
         image_id: image.id.to_string(),
         image: &image.config,
         inherited,
+        reach,
     })?;
     match make_files(shared, &settings, name, &image.id) {
         Ok(()) => Ok(settings),

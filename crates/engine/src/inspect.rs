@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use api::StringMap;
-use api::container::{ContainerInspect, ContainerState, GraphDriver, Health};
+use api::container::{Config, ContainerInspect, ContainerState, GraphDriver, Health};
 
 use crate::container::{Container, Live, Published};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::settings::Settings;
 use crate::state::Status;
 use crate::{network_settings, time};
 
@@ -68,7 +69,7 @@ impl Engine {
                 .iter()
                 .filter_map(|mount| mount.to_api(|name| self.shared.volumes.path(name)))
                 .collect(),
-            config: settings.config.clone(),
+            config: config(settings, published),
             network_settings: network_settings::settings(settings, published),
             ..ContainerInspect::default()
         }
@@ -92,6 +93,18 @@ impl Engine {
         });
         GraphDriver { data, name: "overlay2".to_owned() }
     }
+}
+
+/// The MAC address that was asked for is also where old clients look for it, and where they asked for it.
+fn config(settings: &Settings, published: &Published) -> Config {
+    let mut config = settings.config.clone();
+    let mode = settings.host_config.network_mode.as_str();
+    if config.mac_address.is_empty()
+        && let Some(asked) = published.networks.get(mode)
+    {
+        config.mac_address.clone_from(&asked.mac_address);
+    }
+    config
 }
 
 fn state(published: &Published) -> ContainerState {

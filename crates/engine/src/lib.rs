@@ -69,5 +69,6 @@ pub use config::Config;
 pub use engine::{Engine, OpenError};
 pub use error::Error;
 pub use logs::LogStream;
+pub use mounts::ReadOnlyReach;
 pub use shim::log::Frames;
 pub use wait::Waiter;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use api::ApiVersion;
 use api::system::{Commit, Info};
 
 /// What does not change while the engine runs.
@@ -42,13 +41,12 @@ impl Host {
         }
     }
 
-    /// Adds to what the engine knows, as this API version shows it.
-    pub(crate) fn complete(&self, info: Info, version: ApiVersion) -> Info {
+    /// Adds to what the engine knows.
+    pub(crate) fn complete(&self, info: Info) -> Info {
         let Cgroups { version: cgroup_version, memory, swap, cpu, cpuset, pids } = self.cgroups;
         let switched_on = |path: &str| read(path) == "1";
         let bridge =
             |family: &str| switched_on(&format!("/proc/sys/net/bridge/bridge-nf-call-{family}tables"));
-        let legacy_bridge = !version.at_least(50);
         Info {
             memory_limit: memory,
             swap_limit: swap,
@@ -59,8 +57,8 @@ impl Host {
             pids_limit: pids,
             oom_kill_disable: memory && cgroup_version == "1",
             ipv4_forwarding: switched_on("/proc/sys/net/ipv4/ip_forward"),
-            bridge_nf_iptables: legacy_bridge.then(|| bridge("ip")),
-            bridge_nf_ip6tables: legacy_bridge.then(|| bridge("ip6")),
+            bridge_nf_iptables: Some(bridge("ip")),
+            bridge_nf_ip6tables: Some(bridge("ip6")),
             nfd: fs::read_dir("/proc/self/fd").map_or(-1, |entries| entries.count() as i64),
             ngoroutines: fs::read_dir("/proc/self/task").map_or(-1, |entries| entries.count() as i64),
             cgroup_driver: "cgroupfs".to_owned(),
@@ -74,13 +72,12 @@ impl Host {
             mem_total: self.memory,
             name: self.name.clone(),
             security_options: self.security_options(),
-            firewall_backend: info.firewall_backend.clone().filter(|_| version.at_least(49)),
             http_proxy: proxy("HTTP_PROXY"),
             https_proxy: proxy("HTTPS_PROXY"),
             no_proxy: proxy("NO_PROXY"),
-            runc_commit: commit(version),
-            containerd_commit: commit(version),
-            init_commit: commit(version),
+            runc_commit: commit(),
+            containerd_commit: commit(),
+            init_commit: commit(),
             ..info
         }
     }
@@ -122,9 +119,8 @@ impl Cgroups {
 }
 
 /// The runtime is a part of this program.
-fn commit(version: ApiVersion) -> Commit {
-    let id = env!("CARGO_PKG_VERSION").to_owned();
-    Commit { expected: (!version.at_least(49)).then(|| id.clone()), id }
+fn commit() -> Commit {
+    Commit { id: env!("CARGO_PKG_VERSION").to_owned(), expected: None }
 }
 
 fn proxy(name: &str) -> String {

@@ -35,11 +35,11 @@ pub struct Info {
     /// Whether swap can be limited.
     pub swap_limit: bool,
     /// Whether kernel memory can be limited (up to API 1.41).
-    #[serde(skip_serializing_if = "omit::empty")]
-    pub kernel_memory: bool,
-    /// Whether kernel memory for TCP buffers can be limited.
-    #[serde(rename = "KernelMemoryTCP", skip_serializing_if = "omit::empty")]
-    pub kernel_memory_tcp: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_memory: Option<bool>,
+    /// Whether kernel memory for TCP buffers can be limited (up to API 1.41).
+    #[serde(rename = "KernelMemoryTCP", skip_serializing_if = "Option::is_none")]
+    pub kernel_memory_tcp: Option<bool>,
     /// Whether the scheduler's period can be set.
     pub cpu_cfs_period: bool,
     /// Whether the scheduler's quota can be set.
@@ -176,6 +176,12 @@ pub struct PluginsInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RegistryConfig {
+    /// No longer used (up to API 1.46).
+    #[serde(rename = "AllowNondistributableArtifactsCIDRs", skip_serializing_if = "Option::is_none")]
+    pub nondistributable_cidrs: Option<Value>,
+    /// No longer used (up to API 1.46).
+    #[serde(rename = "AllowNondistributableArtifactsHostnames", skip_serializing_if = "Option::is_none")]
+    pub nondistributable_hostnames: Option<Value>,
     /// Networks whose registries need no TLS.
     #[serde(rename = "InsecureRegistryCIDRs")]
     pub insecure_registry_cidrs: Vec<String>,

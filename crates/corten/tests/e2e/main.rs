@@ -32,6 +32,7 @@ mod registries;
 mod restart;
 mod run;
 mod save;
+mod versions;
 mod volumes;
 mod websocket;
 

@@ -10,6 +10,7 @@ use crate::CORTEN;
 with_each_client!(
     websocket_carries_input_and_output,
     websocket_shows_the_log,
+    old_clients_get_text_of_all_streams,
     request_without_a_key_is_refused,
     unknown_container_is_not_found,
 );
@@ -88,6 +89,16 @@ fn websocket_carries_input_and_output(bed: &Bed) {
     let text = rest(&mut stream);
     assert!(text == format!("got last\n{}", "x".repeat(70_000)), "{} bytes: {text:.40}", text.len());
     assert_eq!(bed.ok(["wait", "box"]), "3");
+}
+
+/// Messages are text up to API 1.27, and which streams are asked for counts since 1.42.
+fn old_clients_get_text_of_all_streams(bed: &Bed) {
+    bed.ok(["run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", "read line; echo got $line"]);
+    let path = "/v1.27/containers/box/attach/ws?stream=1";
+    let mut stream = bed.engine.http().websocket(path);
+    assert_eq!(stream.status, 101);
+    send(&mut stream, TEXT, b"one\n");
+    assert_eq!(receive(&mut stream), Some((TEXT, b"got one\n".to_vec())));
 }
 
 fn websocket_shows_the_log(bed: &Bed) {

@@ -14,7 +14,7 @@ use api::network::EndpointSettings;
 
 use crate::config::Config as EngineConfig;
 use crate::error::Error;
-use crate::mounts::MountSettings;
+use crate::mounts::{MountSettings, ReadOnlyReach};
 use crate::settings::Settings;
 use crate::volumes::Volumes;
 use crate::{logging, mounts, networking, time};
@@ -31,6 +31,8 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) image: &'a oci::ImageConfig,
     /// Mounts of other containers (`--volumes-from`).
     pub(crate) inherited: Vec<MountSettings>,
+    /// How far read-only binds reach that do not say so.
+    pub(crate) reach: ReadOnlyReach,
 }
 
 /// Makes the settings of a new container.
@@ -39,7 +41,7 @@ pub(crate) struct Ingredients<'a> {
 ///
 /// [`Error::InvalidParameter`] and [`Error::Unsupported`], each naming the field.
 pub(crate) fn settings(ingredients: Ingredients<'_>) -> Result<Settings, Error> {
-    let Ingredients { engine, id, request, image_id, image, inherited } = ingredients;
+    let Ingredients { engine, id, request, image_id, image, inherited, reach } = ingredients;
     let mut config = request.config;
     let mut host_config = request.host_config.unwrap_or_default();
     check::supported(&config, &host_config)?;
@@ -52,7 +54,7 @@ pub(crate) fn settings(ingredients: Ingredients<'_>) -> Result<Settings, Error> 
     logging::check(&host_config.log_config)?;
     let networks =
         networks(&host_config, request.networking_config.and_then(|asked| asked.endpoints_config))?;
-    let mut mounts = mounts::collect(&config, &host_config, inherited)?;
+    let mut mounts = mounts::collect(&config, &host_config, inherited, reach)?;
     Volumes::name_anonymous(&mut mounts);
     let (path, args) = command(&config)?;
     Ok(Settings { id, created: time::now(), image_id, path, args, config, host_config, networks, mounts })

@@ -62,7 +62,7 @@ pub(crate) struct BindSource {
 /// How far a read-only bind mount is read-only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum ReadOnlyReach {
+pub enum ReadOnlyReach {
     /// Everything below too.
     Recursive,
     /// Only itself; what is mounted below stays as it is.
@@ -82,7 +82,7 @@ pub(crate) struct VolumeSource {
 
 /// Collects all mounts of a request: `--mount`, `-v`, `--tmpfs`, `--volumes-from` (what is `inherited`) and the image's
 /// volumes, in the order in which they are mounted (outer folders first). What is asked for goes before what is inherited,
-/// and that before the image's.
+/// and that before the image's. What `reach` says holds for every bind that is asked for.
 ///
 /// # Errors
 ///
@@ -91,6 +91,7 @@ pub(crate) fn collect(
     config: &Config,
     host_config: &HostConfig,
     inherited: Vec<MountSettings>,
+    reach: ReadOnlyReach,
 ) -> Result<Vec<MountSettings>, Error> {
     let mut mounts = Vec::new();
     for text in host_config.binds.iter().flatten() {
@@ -101,6 +102,9 @@ pub(crate) fn collect(
     }
     for (target, options) in host_config.tmpfs.iter().flatten() {
         add(&mut mounts, tmpfs::parse(target, options)?)?;
+    }
+    if reach == ReadOnlyReach::TopOnly {
+        mounts.iter_mut().for_each(MountSettings::leave_below);
     }
     for mount in inherited {
         if !mounts.iter().any(|asked: &MountSettings| asked.target == mount.target) {
@@ -118,6 +122,13 @@ pub(crate) fn collect(
 }
 
 impl MountSettings {
+    /// Keeps what is mounted below a read-only bind as it is.
+    fn leave_below(&mut self) {
+        if let MountSource::Bind(bind) = &mut self.source {
+            bind.read_only_reach = ReadOnlyReach::TopOnly;
+        }
+    }
+
     /// The mount as `inspect` lists it; `None` for those that it does not list.
     pub(crate) fn to_api(&self, volume_path: impl FnOnce(&str) -> PathBuf) -> Option<MountPoint> {
         let mut point = MountPoint {
@@ -227,7 +238,7 @@ mod tests {
         };
         let volumes = [("/data".to_owned(), api::Empty), ("/v".to_owned(), api::Empty)];
         let config = Config { volumes: Some(volumes.into()), ..Config::default() };
-        let targets: Vec<String> = collect(&config, &host_config, Vec::new())
+        let targets: Vec<String> = collect(&config, &host_config, Vec::new(), ReadOnlyReach::Recursive)
             .unwrap()
             .into_iter()
             .map(|mount| mount.target)
@@ -236,10 +247,36 @@ mod tests {
     }
 
     #[test]
+    fn binds_that_are_asked_for_reach_as_far_as_is_said() {
+        let host_config = HostConfig { binds: Some(vec!["/x:/data:ro".into()]), ..HostConfig::default() };
+        let reaches = |reach| {
+            let inherited = collect(
+                &Config::default(),
+                &HostConfig { binds: Some(vec!["/y:/more:ro".into()]), ..HostConfig::default() },
+                Vec::new(),
+                ReadOnlyReach::Recursive,
+            );
+            let mounts = collect(&Config::default(), &host_config, inherited.unwrap(), reach).unwrap();
+            let reach = |mount: &MountSettings| match &mount.source {
+                MountSource::Bind(bind) => bind.read_only_reach,
+                other => panic!("{other:?}"),
+            };
+            mounts.iter().map(|mount| (mount.target.clone(), reach(mount))).collect::<Vec<_>>()
+        };
+        let (data, more) = ("/data".to_owned(), ("/more".to_owned(), ReadOnlyReach::Recursive));
+        assert_eq!(
+            reaches(ReadOnlyReach::Recursive),
+            [(data.clone(), ReadOnlyReach::Recursive), more.clone()]
+        );
+        assert_eq!(reaches(ReadOnlyReach::TopOnly), [(data, ReadOnlyReach::TopOnly), more]);
+    }
+
+    #[test]
     fn two_mounts_at_one_place_are_refused() {
         let host_config =
             HostConfig { binds: Some(vec!["/x:/data".into(), "/y:/data/".into()]), ..HostConfig::default() };
-        let error = collect(&Config::default(), &host_config, Vec::new()).unwrap_err();
+        let error =
+            collect(&Config::default(), &host_config, Vec::new(), ReadOnlyReach::Recursive).unwrap_err();
         assert_eq!(error.to_string(), "Duplicate mount point: /data");
     }
 }

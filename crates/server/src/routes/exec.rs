@@ -5,7 +5,7 @@ use api::exec::{ExecCreateRequest, ExecStartRequest};
 use http::StatusCode;
 
 use super::Api;
-use super::logs::stream_type;
+use super::attach::stream_type;
 use crate::error::Error;
 use crate::http::{Call, Response, empty, hijack, json};
 
@@ -23,7 +23,8 @@ impl Api {
 
     pub(super) async fn start_exec(&self, id: &str, mut call: Call) -> Result<Response, Error> {
         let mut request: ExecStartRequest = call.json_or_default().await?;
-        check_console_size(&mut request, &call)?;
+        // A size can be given since API 1.42; without a terminal it is for nothing.
+        request.console_size = request.console_size.filter(|_| request.tty && call.version().at_least(42));
         if request.detach {
             self.engine.exec_start(id, request.console_size).await?;
             return Ok(empty(StatusCode::OK));
@@ -40,21 +41,5 @@ impl Api {
 
     pub(super) async fn inspect_exec(&self, id: &str) -> Result<Response, Error> {
         Ok(json(StatusCode::OK, &self.engine.exec_inspect(id).await?))
-    }
-}
-
-/// A size can be given since API 1.42, for a terminal that somebody looks at.
-fn check_console_size(request: &mut ExecStartRequest, call: &Call) -> Result<(), Error> {
-    if request.console_size.is_none() {
-        return Ok(());
-    }
-    if !call.version().at_least(42) {
-        request.console_size = None;
-        return Ok(());
-    }
-    match (request.detach, request.tty) {
-        (true, _) => Err(Error::BadRequest("console size is not valid with detach".to_owned())),
-        (_, false) => Err(Error::BadRequest("console size is only valid with a tty".to_owned())),
-        (false, true) => Ok(()),
     }
 }

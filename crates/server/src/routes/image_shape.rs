@@ -23,6 +23,11 @@ fn seconds(time: Option<jiff::Timestamp>) -> i64 {
 
 /// An image in a list.
 pub(super) fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
+    let (mut repo_digests, mut repo_tags) = (familiar(&image.repo_digests), familiar(&image.repo_tags));
+    if !version.at_least(43) && repo_digests.is_empty() && repo_tags.is_empty() {
+        repo_digests.push("<none>@<none>".to_owned());
+        repo_tags.push("<none>:<none>".to_owned());
+    }
     let labels = image.config.config.as_ref().map(|config| config.labels.clone());
     ImageSummary {
         containers: -1,
@@ -32,8 +37,8 @@ pub(super) fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
         parent_id: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         descriptor: descriptor(image, version),
         manifests: None,
-        repo_digests: familiar(&image.repo_digests),
-        repo_tags: familiar(&image.repo_tags),
+        repo_digests,
+        repo_tags,
         shared_size: -1,
         size: bytes(image.size),
         virtual_size: (!version.at_least(44)).then_some(bytes(image.size)),
@@ -52,7 +57,9 @@ pub(super) fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -
         repo_digests: familiar(&image.repo_digests),
         parent: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
         comment: config.comment.clone(),
-        created: image.created.map(Time::from),
+        created: created(image, version),
+        container: (!version.at_least(45)).then(|| config.container.clone()),
+        container_config: (!version.at_least(45)).then(|| made_by(config)).transpose()?,
         docker_version: config.docker_version.clone(),
         author: config.author.clone(),
         config: json::from_value::<Option<ImageConfig>>(container_config.clone())?,
@@ -76,6 +83,17 @@ pub(super) fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -
         value["Config"] = legacy_config(container_config)?;
     }
     Ok(value)
+}
+
+/// Up to API 1.43 a time that is not known is that of Go's zero value.
+fn created(image: &Image, version: ApiVersion) -> Option<Time> {
+    image.created.map(Time::from).or_else(|| (!version.at_least(44)).then(Time::default))
+}
+
+/// The configuration of the container that an image was committed from; empty where it was not.
+fn made_by(config: &oci::ImageConfig) -> Result<api::container::Config, json::Error> {
+    let config = serde_json::to_value(&config.container_config).map_err(invalid)?;
+    json::from_value::<Option<_>>(config).map(Option::unwrap_or_default)
 }
 
 /// Where the layers are, in the words of Docker's overlay2: the topmost is the upper one.
@@ -125,5 +143,89 @@ pub(super) fn history(item: image::HistoryItem) -> HistoryItem {
         id: item.id.map_or_else(|| "<missing>".to_owned(), |id| id.to_string()),
         size: bytes(item.size),
         tags: Some(familiar(&item.tags)).filter(|tags| !tags.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn image() -> Image {
+        Image {
+            id: format!("sha256:{}", "a".repeat(64)).parse().unwrap(),
+            config: Arc::new(serde_json::from_str(r#"{"container":"c1"}"#).unwrap()),
+            manifest: Some(image::manifest::Descriptor::new(
+                "application/vnd.oci.image.manifest.v1+json",
+                format!("sha256:{}", "b".repeat(64)).parse().unwrap(),
+                7,
+            )),
+            repo_tags: Vec::new(),
+            repo_digests: Vec::new(),
+            size: 5,
+            created: None,
+            tagged_at: None,
+            parent: None,
+            layers: Vec::new(),
+        }
+    }
+
+    fn inspected(minor: u16) -> Value {
+        inspect(&image(), &[], ApiVersion::new(1, minor)).unwrap()
+    }
+
+    fn listed(minor: u16) -> Value {
+        serde_json::to_value(summary(&image(), ApiVersion::new(1, minor))).unwrap()
+    }
+
+    #[test]
+    fn image_without_names_is_none_up_to_1_42() {
+        let old = listed(42);
+        assert_eq!(
+            (&old["RepoTags"][0], &old["RepoDigests"][0]),
+            (&"<none>:<none>".into(), &"<none>@<none>".into())
+        );
+        let new = listed(43);
+        assert_eq!((new["RepoTags"].to_string(), new["RepoDigests"].to_string()), ("[]".into(), "[]".into()));
+        assert_eq!(inspected(42)["RepoTags"].to_string(), "[]");
+    }
+
+    #[test]
+    fn virtual_size_and_unknown_time_are_told_up_to_1_43() {
+        assert_eq!((&inspected(43)["VirtualSize"], &listed(43)["VirtualSize"]), (&5.into(), &5.into()));
+        assert_eq!(inspected(43)["Created"], "0001-01-01T00:00:00Z");
+        for shown in [inspected(44), listed(44)] {
+            assert_eq!(shown.get("VirtualSize"), None);
+        }
+        assert_eq!(inspected(44).get("Created"), None);
+    }
+
+    #[test]
+    fn container_of_an_image_is_told_up_to_1_44() {
+        let old = inspected(44);
+        assert_eq!(old["Container"], "c1");
+        assert_eq!(old["ContainerConfig"]["AttachStdin"], false);
+        let new = inspected(45);
+        assert_eq!((new.get("Container"), new.get("ContainerConfig")), (None, None));
+    }
+
+    #[test]
+    fn descriptor_is_told_since_1_48() {
+        assert_eq!((inspected(47).get("Descriptor"), listed(47).get("Descriptor")), (None, None));
+        assert_eq!(
+            (&inspected(48)["Descriptor"]["size"], &listed(48)["Descriptor"]["size"]),
+            (&7.into(), &7.into())
+        );
+    }
+
+    #[test]
+    fn fields_of_containers_are_in_the_configuration_up_to_1_49() {
+        let with_config = |minor| {
+            let config = Arc::new(serde_json::from_str(r#"{"config":{"Env":["A=b"]}}"#).unwrap());
+            inspect(&Image { config, ..image() }, &[], ApiVersion::new(1, minor)).unwrap()["Config"].clone()
+        };
+        assert_eq!(with_config(49)["Hostname"], "");
+        assert_eq!(with_config(50).to_string(), r#"{"Env":["A=b"]}"#);
     }
 }

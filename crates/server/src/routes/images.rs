@@ -6,7 +6,7 @@ use engine::Engine;
 use engine::events::Kind;
 use futures_util::stream;
 use http::StatusCode;
-use image::{Force, Image, Loaded, Removed, Users};
+use image::{Force, Image, ImageStore, Loaded, Removed, Users};
 use oci::{Digest, Platform, Reference};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -19,7 +19,13 @@ const FILTERS: &[&str] = &["dangling", "label", "label!", "before", "since", "un
 
 impl Api {
     pub(super) async fn list_images(&self, call: &Call) -> Result<Response, Error> {
-        let options = ListOptions::from_query(&call.query())?;
+        let mut options = ListOptions::from_query(&call.query())?;
+        // Up to 1.40 names had a parameter of their own.
+        if let Some(name) =
+            call.query().find("filter").filter(|name| !name.is_empty() && !call.version().at_least(41))
+        {
+            options.filters.add("reference", name);
+        }
         let filters = image_filters(&options)?;
         let images = self.engine.images().clone();
         let list = blocking(move || images.list(&filters)).await?;
@@ -28,9 +34,14 @@ impl Api {
     }
 
     pub(super) async fn inspect_image(&self, name: String, call: &Call) -> Result<Response, Error> {
+        let platform = asked_platform(call, 49)?;
+        if platform.is_some() && call.query().flag("manifests") {
+            let message = "conflicting options: manifests and platform options cannot both be set";
+            return Err(Error::BadRequest(message.to_owned()));
+        }
         let images = self.engine.images().clone();
         let (image, folders) = blocking(move || {
-            images.resolve(&name).map(|image| {
+            resolve(&images, &name, platform.as_ref()).map(|image| {
                 let folders = images.layer_folders(&image);
                 (image, folders)
             })
@@ -39,9 +50,14 @@ impl Api {
         Ok(json(StatusCode::OK, &image_shape::inspect(&image, &folders, call.version())?))
     }
 
-    pub(super) async fn image_history(&self, name: String) -> Result<Response, Error> {
+    pub(super) async fn image_history(&self, name: String, call: &Call) -> Result<Response, Error> {
+        let platform = asked_platform(call, 48)?;
         let images = self.engine.images().clone();
-        let steps = blocking(move || images.history(&name)).await?;
+        let steps = blocking(move || {
+            resolve(&images, &name, platform.as_ref())?;
+            images.history(&name)
+        });
+        let steps = steps.await?;
         let steps: Vec<_> = steps.into_iter().map(image_shape::history).collect();
         Ok(json(StatusCode::OK, &steps))
     }
@@ -59,7 +75,7 @@ impl Api {
 
     pub(super) async fn remove_image(&self, name: String, call: &Call) -> Result<Response, Error> {
         let options = RemoveOptions::from_query(&call.query());
-        if !options.platforms.is_empty() {
+        if !options.platforms.is_empty() && call.version().at_least(50) {
             return Err(Error::Unsupported("removing single platforms of an image"));
         }
         let force = if options.force { Force::Yes } else { Force::No };
@@ -81,6 +97,7 @@ impl Api {
     pub(super) async fn load_images(&self, call: Call) -> Result<Response, Error> {
         let options = LoadOptions::from_query(&call.query());
         let platform = match options.platforms.as_slice() {
+            _ if !call.version().at_least(48) => Platform::host(),
             [] => Platform::host(),
             [platform] => platform_from_json(platform)?,
             _ => return Err(Error::Unsupported("loading several platforms of an image")),
@@ -166,6 +183,20 @@ fn image_filters(options: &ListOptions) -> Result<image::Filters, Error> {
         references: texts("reference"),
         all: options.all,
     })
+}
+
+/// The platform that is asked for, where the version has that parameter.
+fn asked_platform(call: &Call, known_since: u16) -> Result<Option<Platform>, Error> {
+    let query = call.query();
+    let text = query.find("platform").filter(|text| !text.is_empty() && call.version().at_least(known_since));
+    text.map(platform_from_json).transpose()
+}
+
+fn resolve(images: &ImageStore, name: &str, platform: Option<&Platform>) -> Result<Image, image::Error> {
+    match platform {
+        Some(platform) => images.resolve_for(name, platform),
+        None => images.resolve(name),
+    }
 }
 
 fn until(filters: &Filters) -> Result<Option<jiff::Timestamp>, Error> {

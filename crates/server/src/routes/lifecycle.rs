@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Api;
 use crate::error::Error;
-use crate::http::{Call, Response, empty, json_lines};
+use crate::http::{Call, Response, empty, json, json_lines};
 
 fn no_content() -> Response {
     empty(StatusCode::NO_CONTENT)
@@ -59,7 +59,12 @@ impl Api {
     }
 
     /// The headers say that waiting has begun: a client starts the container once it has them.
-    pub(super) fn wait(&self, id: &str, call: &Call) -> Result<Response, Error> {
+    /// Up to 1.29 there was no condition, and they came with the answer.
+    pub(super) async fn wait(&self, id: &str, call: &Call) -> Result<Response, Error> {
+        if !call.version().at_least(30) {
+            let waiter = self.engine.wait(id, WaitCondition::NotRunning)?;
+            return Ok(json(StatusCode::OK, &waiter.finish().await));
+        }
         let waiter = self.engine.wait(id, WaitCondition::from_query(&call.query())?)?;
         Ok(json_lines(stream::once(waiter.finish())))
     }

@@ -16,7 +16,10 @@ impl Api {
     pub(super) fn logs(&self, id: &str, call: &Call) -> Result<Response, Error> {
         let options = LogsOptions::from_query(&call.query())?;
         let log = self.engine.logs(id, &options, frames(call))?;
-        let content_type = stream_type(log.tty, call);
+        let content_type = match !log.tty && call.version().at_least(42) {
+            true => MULTIPLEXED_STREAM,
+            false => RAW_STREAM,
+        };
         let parts = streams::unfold(log.pieces, async |mut pieces| {
             let piece = pieces.recv().await?;
             Some((piece.map(Bytes::from).map_err(io::Error::other), pieces))
@@ -32,13 +35,5 @@ fn frames(call: &Call) -> Frames {
     match agent.starts_with("Docker-Client/") || agent.starts_with("Corten-Client/") {
         true => Frames::Runs,
         false => Frames::Records,
-    }
-}
-
-/// What a stream of output is called: frames have a name of their own since API 1.42.
-pub(super) fn stream_type(tty: bool, call: &Call) -> &'static str {
-    match !tty && call.version().at_least(42) {
-        true => MULTIPLEXED_STREAM,
-        false => RAW_STREAM,
     }
 }

@@ -3,10 +3,13 @@
 mod attach;
 mod auth;
 mod blocking;
+mod container_shape;
 mod containers;
+mod create_shape;
 mod exec;
 mod image_shape;
 mod images;
+mod info_shape;
 mod lifecycle;
 mod logs;
 mod networks;
@@ -73,7 +76,7 @@ impl Api {
             Route::Unpause(id) => self.unpause(&id).await,
             Route::Rename(id) => self.rename(&id, &call).await,
             Route::Resize(id) => self.resize(&id, &call).await,
-            Route::Wait(id) => self.wait(&id, &call),
+            Route::Wait(id) => self.wait(&id, &call).await,
             Route::Remove(id) => self.remove(&id, &call).await,
             Route::Attach(id) => self.attach(&id, call).await,
             Route::AttachWebsocket(id) => self.attach_websocket(&id, call).await,
@@ -83,7 +86,7 @@ impl Api {
             Route::InspectExec(id) => self.inspect_exec(&id).await,
             Route::ListImages => self.list_images(&call).await,
             Route::InspectImage(name) => self.inspect_image(name, &call).await,
-            Route::ImageHistory(name) => self.image_history(name).await,
+            Route::ImageHistory(name) => self.image_history(name, &call).await,
             Route::TagImage(name) => self.tag_image(name, &call).await,
             Route::RemoveImage(name) => self.remove_image(name, &call).await,
             Route::LoadImages => self.load_images(call).await,

@@ -31,12 +31,24 @@ impl Api {
                 && filters.matches_exactly("type", kind)
                 && dangling.is_none_or(|wanted| wanted == is_dangling)
         });
-        let list: Vec<_> = networks.into_iter().map(|network| shape(network, Vec::new())).collect();
+        // Up to 1.27 the list said which containers are connected.
+        let endpoints = |id: &str| match call.version().at_least(28) {
+            true => Vec::new(),
+            false => self.engine.networks().endpoints(id),
+        };
+        let shape = |network: NetworkRecord| {
+            let endpoints = endpoints(&network.id);
+            shape(network, endpoints)
+        };
+        let list: Vec<_> = networks.into_iter().map(shape).collect();
         Ok(json(StatusCode::OK, &list))
     }
 
     pub(super) async fn create_network(&self, mut call: Call) -> Result<Response, Error> {
-        let request = call.json_or_default::<CreateRequest>().await?;
+        let mut request = call.json_or_default::<CreateRequest>().await?;
+        if !call.version().at_least(48) {
+            request.enable_ipv4 = None;
+        }
         Ok(json(StatusCode::CREATED, &self.engine.create_network(request).await?))
     }
 
@@ -72,7 +84,7 @@ impl Api {
     }
 }
 
-fn is_predefined(name: &str) -> bool {
+pub(super) fn is_predefined(name: &str) -> bool {
     matches!(name, "bridge" | "host" | "none")
 }
 

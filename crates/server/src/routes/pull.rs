@@ -47,7 +47,7 @@ impl Registries {
         RegistryConfig {
             insecure_registry_cidrs: loopback.into_iter().chain(networks).collect(),
             index_configs,
-            mirrors: Vec::new(),
+            ..RegistryConfig::default()
         }
     }
 }
@@ -55,7 +55,10 @@ impl Registries {
 impl Api {
     /// What fails before the first real message is a status; what fails later is told in the body.
     pub(super) async fn pull_image(&self, call: Call) -> Result<Response, Error> {
-        let options = PullOptions::from_query(&call.query());
+        let mut options = PullOptions::from_query(&call.query());
+        if !call.version().at_least(32) {
+            options.platform.clear();
+        }
         let request = PullRequest {
             reference: reference(&options)?,
             platform: platform(&options)?,

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
 
-use super::Api;
 use super::blocking::blocking;
+use super::{Api, info_shape};
 use crate::error::Error;
 use crate::host::Host;
 use crate::http::{Body, Call, Response, json, json_lines};
@@ -77,7 +77,7 @@ impl Api {
         let version = call.version();
         let engine = self.engine.clone();
         let info = blocking(move || Ok::<_, Error>(engine.info())).await?;
-        let info = self.about.host.complete(info, version);
+        let info = self.about.host.complete(info);
         let info = Info {
             server_version: VERSION.to_owned(),
             system_time: Time::now().to_string(),
@@ -85,11 +85,23 @@ impl Api {
             index_server_address: "https://index.docker.io/v1/".to_owned(),
             ..info
         };
-        Ok(json(StatusCode::OK, &info))
+        Ok(json(StatusCode::OK, &info_shape::info(info, version)))
     }
 
     pub(super) fn events(&self, call: &Call) -> Result<Response, Error> {
-        let listener = self.engine.events().listen(EventOptions::from_query(&call.query())?)?;
+        let query = call.query();
+        let options = EventOptions::from_query(&query)?;
+        if let (Some(since), Some(until)) = (options.since, options.until)
+            && until < since
+        {
+            let message = format!(
+                "`since` time ({}) cannot be after `until` time ({})",
+                query.text("since"),
+                query.text("until")
+            );
+            return Err(Error::BadRequest(message));
+        }
+        let listener = self.engine.events().listen(options)?;
         Ok(json_lines(stream::unfold(listener, async |mut listener| {
             let event: Arc<Event> = listener.next().await?;
             Some((event, listener))
