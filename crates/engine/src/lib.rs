@@ -48,6 +48,7 @@ mod network_settings;
 mod networking;
 mod networks;
 mod ports;
+mod prune;
 mod random;
 mod reconcile;
 mod relay;

@@ -135,7 +135,7 @@ fn has_label(filters: &Filters, record: &NetworkRecord) -> bool {
 }
 
 /// A moment, or how long ago it was.
-fn until(text: &str) -> Result<Time, Error> {
+pub(crate) fn until(text: &str) -> Result<Time, Error> {
     let ago = || {
         let ago = text.parse::<jiff::SignedDuration>().ok()?;
         jiff::Timestamp::now().checked_sub(ago).ok().map(Time)

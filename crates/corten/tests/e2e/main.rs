@@ -25,6 +25,7 @@ mod namespaces;
 mod network;
 mod networks;
 mod ports;
+mod prune;
 mod ps;
 mod pull;
 mod push;

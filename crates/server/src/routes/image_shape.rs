@@ -13,7 +13,7 @@ fn familiar(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::familiar).collect()
 }
 
-fn bytes(size: u64) -> i64 {
+pub(super) fn bytes(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 

@@ -29,8 +29,14 @@ impl Api {
         let filters = image_filters(&options)?;
         let images = self.engine.images().clone();
         let list = blocking(move || images.list(&filters)).await?;
-        let list: Vec<_> = list.iter().map(|image| image_shape::summary(image, call.version())).collect();
-        Ok(json(StatusCode::OK, &list))
+        let summaries = list.iter().map(|image| {
+            let mut summary = image_shape::summary(image, call.version());
+            if options.shared_size {
+                summary.shared_size = image_shape::bytes(self.engine.images().shared_size(image));
+            }
+            summary
+        });
+        Ok(json(StatusCode::OK, &summaries.collect::<Vec<_>>()))
     }
 
     pub(super) async fn inspect_image(&self, name: String, call: &Call) -> Result<Response, Error> {
@@ -141,7 +147,7 @@ impl Api {
     }
 }
 
-fn tell_removed(engine: &Engine, item: &Removed) {
+pub(super) fn tell_removed(engine: &Engine, item: &Removed) {
     match item {
         Removed::Untagged(_, id) => tell(engine, "untag", id, id.as_str()),
         Removed::Image(id) => tell(engine, "delete", id, id.as_str()),
@@ -158,7 +164,7 @@ pub(super) fn tell(engine: &Engine, action: &str, id: &Digest, name: &str) {
     engine.events().publish(Kind::Image, action, id.as_str(), attributes);
 }
 
-fn delete_item(removed: Removed) -> DeleteItem {
+pub(super) fn delete_item(removed: Removed) -> DeleteItem {
     match removed {
         Removed::Untagged(reference, _) => {
             DeleteItem { untagged: reference.familiar(), ..DeleteItem::default() }
@@ -199,7 +205,7 @@ fn resolve(images: &ImageStore, name: &str, platform: Option<&Platform>) -> Resu
     }
 }
 
-fn until(filters: &Filters) -> Result<Option<jiff::Timestamp>, Error> {
+pub(super) fn until(filters: &Filters) -> Result<Option<jiff::Timestamp>, Error> {
     let Some(text) = filters.values("until").next() else { return Ok(None) };
     let query = format!("until={text}");
     Ok(api::query::Query::parse(&query.replace('+', "%2B")).time("until")?.map(|time| time.0))

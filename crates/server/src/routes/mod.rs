@@ -13,6 +13,7 @@ mod info_shape;
 mod lifecycle;
 mod logs;
 mod networks;
+mod prune;
 mod pull;
 mod push;
 mod route;
@@ -93,6 +94,8 @@ impl Api {
             Route::SaveImages => self.save_images(None, &call).await,
             Route::SaveImage(name) => self.save_images(Some(name), &call).await,
             Route::PushImage(name) => self.push_image(&name, &call),
+            Route::PruneContainers => self.prune_containers(&call).await,
+            Route::PruneImages => self.prune_images(&call).await,
             Route::PullImage => self.pull_image(call).await,
             Route::ListNetworks => self.list_networks(&call),
             Route::CreateNetwork => self.create_network(call).await,
