@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use testkit::images::Base;
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
@@ -21,6 +22,7 @@ use crate::ports::serve;
 with_each_client!(
     names_resolve_on_the_networks_that_a_container_is_in,
     resolvers_of_the_container_find_names,
+    python_client_finds_its_server_by_name,
     missing_family_is_an_empty_answer,
     addresses_have_names,
     equal_aliases_take_turns,
@@ -313,6 +315,23 @@ fn resolvers_of_the_container_find_names(bed: &Bed) {
     let missing = bed.sh(&["--network", "lab", "--dns", &gateway], "nslookup nobody 2>&1 || echo failed");
     assert!(missing.ends_with("failed"), "{missing}");
     bed.ok(["rm", "-f", "web"]);
+    bed.ok(["network", "rm", "lab"]);
+}
+
+fn python_client_finds_its_server_by_name(bed: &Bed) {
+    bed.engine.load(Base::Python);
+    make(bed, "lab", 0, &[]);
+    serve(bed, "server", &["--network", "lab", "--network-alias", "store"]);
+    let fetch = "import socket\n\
+                 for name in ['server', 'store', 'server.lab']:\n\
+                 \x20   for attempt in range(20):\n\
+                 \x20       try:\n\
+                 \x20           print(socket.create_connection((name, 7000), 3).recv(100).decode().strip())\n\
+                 \x20           break\n\
+                 \x20       except ConnectionError: __import__('time').sleep(0.2)\n";
+    let answers = bed.ok(["run", "--rm", "--network", "lab", "python:3", "python3", "-c", fetch]);
+    assert_eq!(answers, "served\nserved\nserved");
+    bed.ok(["rm", "-f", "server"]);
     bed.ok(["network", "rm", "lab"]);
 }
 
