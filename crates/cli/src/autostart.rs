@@ -19,7 +19,7 @@ pub(crate) const FLAGS_VARIABLE: &str = "CORTEN_DAEMON_FLAGS";
 const LIMIT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-/// How long another engine, started at the same time by someone else, may take to answer after ours has ended.
+/// How long another engine, started at the same time by other means, may take to answer after ours has ended.
 const RIVAL_LIMIT: Duration = Duration::from_secs(2);
 const TAIL: u64 = 2048;
 
@@ -41,10 +41,13 @@ pub(crate) fn connect(target: &Target) -> Result<UnixStream, Failure> {
     }
 }
 
-/// Starts an engine and waits until it answers. Of several that are started at once one stays: the engine itself
-/// holds a lock, and all callers are served by whichever got it.
+/// Starts an engine and waits until it answers. Of several commands that find none one starts it; the others wait for that.
 fn start(socket: &Path) -> Result<UnixStream, Failure> {
     let log = log_path(socket);
+    let _turn = turn(&log)?;
+    if let Ok(stream) = UnixStream::connect(socket) {
+        return Ok(stream);
+    }
     let begin = log.metadata().map(|meta| meta.len()).unwrap_or(0);
     let mut child = spawn(socket, &log)?;
     let (started, mut pause, mut ended) = (Instant::now(), FIRST_PAUSE, None);
@@ -64,15 +67,29 @@ fn start(socket: &Path) -> Result<UnixStream, Failure> {
     }
 }
 
-fn spawn(socket: &Path, log: &Path) -> Result<Child, Failure> {
-    let open = |error: std::io::Error| {
-        Failure::message(format!("cannot start the engine: open {}: {}", log.display(), io_text(&error)))
-    };
+/// Waits until no other command starts this engine: the lock on its log is held as long as the value lives.
+///
+/// The engine has its log open by itself, so that it does not inherit the lock.
+fn turn(log: &Path) -> Result<File, Failure> {
     if let Some(directory) = log.parent() {
-        std::fs::create_dir_all(directory).map_err(open)?;
+        std::fs::create_dir_all(directory).map_err(|error| cannot_open(log, &error))?;
     }
-    let output = OpenOptions::new().create(true).append(true).open(log).map_err(open)?;
-    let errors = output.try_clone().map_err(open)?;
+    let file = open(log)?;
+    file.lock().map_err(|error| cannot_open(log, &error))?;
+    Ok(file)
+}
+
+fn open(log: &Path) -> Result<File, Failure> {
+    OpenOptions::new().create(true).append(true).open(log).map_err(|error| cannot_open(log, &error))
+}
+
+fn cannot_open(log: &Path, error: &std::io::Error) -> Failure {
+    Failure::message(format!("cannot start the engine: open {}: {}", log.display(), io_text(error)))
+}
+
+fn spawn(socket: &Path, log: &Path) -> Result<Child, Failure> {
+    let output = open(log)?;
+    let errors = output.try_clone().map_err(|error| cannot_open(log, &error))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("corten").arg("daemon");
     if socket != Path::new(DEFAULT_SOCKET) {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FileType, FlockOperation, flock};
+use rustix::fs::{FileType, FlockOperation, fcntl_lock};
 
 use crate::process::errno;
 use crate::root::kind_of;
@@ -72,30 +72,21 @@ pub fn read_bounded(fd: OwnedFd, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(Errno::FBIG) } else { Ok(bytes) }
 }
 
-/// An exclusive lock, held as long as the value lives.
+/// An exclusive lock of this process on a file, held as long as the value lives.
+///
+/// It belongs to the process alone: a child that was forked and has not yet become its program does not have it, as it would
+/// an open file's. Closing the same file elsewhere in the process gives it up, so no file may be locked twice.
 #[derive(Debug)]
-pub struct Lock {
+pub struct ProcessLock {
     _file: File,
 }
 
-impl Lock {
-    /// Takes a lock on a file that is made where missing; waits for whoever holds it.
+impl ProcessLock {
+    /// Takes a lock, on a file that is made where missing, if no other process holds it.
     ///
     /// # Errors
-    /// As `open(2)` and `flock(2)`.
-    pub fn acquire(path: &Path) -> Result<Self> {
-        Self::take(path, FlockOperation::LockExclusive)
-    }
-
-    /// Takes a lock if nobody holds it.
-    ///
-    /// # Errors
-    /// `EWOULDBLOCK` where somebody does.
+    /// `EWOULDBLOCK` where one does; else as `open(2)` and `fcntl(2)`.
     pub fn try_acquire(path: &Path) -> Result<Self> {
-        Self::take(path, FlockOperation::NonBlockingLockExclusive)
-    }
-
-    fn take(path: &Path, operation: FlockOperation) -> Result<Self> {
         let file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -103,17 +94,18 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(errno)?;
-        loop {
-            match flock(&file, operation) {
-                Err(Errno::INTR) => {}
-                result => return result.map(|()| Self { _file: file }),
-            }
+        match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(Errno::ACCESS) => Err(Errno::WOULDBLOCK),
+            Err(errno) => Err(errno),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{WaitOptions, waitpid};
+
     use super::*;
 
     #[test]
@@ -136,14 +128,37 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);
     }
 
+    /// Whether another process can take the lock.
+    fn is_free_to_others(path: &Path) -> bool {
+        // SAFETY: the child makes system calls only; a path as short as the test's is not copied to the heap.
+        match unsafe { libc::fork() } {
+            0 => {
+                let code = match ProcessLock::try_acquire(path) {
+                    Ok(_) => 0,
+                    Err(Errno::WOULDBLOCK) => 1,
+                    Err(_) => 2,
+                };
+                // SAFETY: the call ends the process and takes a number.
+                unsafe { libc::_exit(code) }
+            }
+            child => {
+                let child = rustix::process::Pid::from_raw(child).expect("a child");
+                let (_, status) = waitpid(Some(child), WaitOptions::empty()).expect("wait").expect("its end");
+                let code = status.exit_status().expect("an exit code");
+                assert!(code < 2, "the lock could not be tried");
+                code == 0
+            }
+        }
+    }
+
     #[test]
-    fn held_lock_is_refused_and_dropped_lock_is_free() {
+    fn held_lock_is_refused_to_others_and_dropped_lock_is_free() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("lock");
-        let held = Lock::acquire(&path).expect("free");
-        assert_eq!(Lock::try_acquire(&path).expect_err("held"), Errno::WOULDBLOCK);
+        let held = ProcessLock::try_acquire(&path).expect("free");
+        assert!(!is_free_to_others(&path));
         drop(held);
-        Lock::try_acquire(&path).expect("free again");
+        assert!(is_free_to_others(&path));
     }
 
     #[test]

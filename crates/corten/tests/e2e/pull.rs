@@ -168,6 +168,8 @@ fn python_runs_detached(bed: &Bed) {
     session.expect(">>> ");
     session.send_line("sum(range(10))");
     session.expect("45");
+    // Before its prompt readline has not taken the terminal over, and would not see the end of input.
+    session.expect(">>> ");
     session.send([4]);
     assert_eq!(session.finish().0, 0);
     let mut session = bed.cli(["attach", "py"]).pty();

@@ -13,7 +13,7 @@ mod settings;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::Engine;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,8 +32,6 @@ use crate::routes::Api;
 
 /// How long answers that are on their way may take once the daemon is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a lock on the data root may outlive the engine that had it.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 /// What memory is taken from before the engine: as systemd's unit for dockerd has it.
 const OOM_SCORE_ADJUST: &str = "-500";
 /// Stacks of threads: the deepest calls are those that parse JSON.
@@ -128,21 +126,11 @@ pub fn run(arguments: Arguments) -> Result<(), Error> {
     result
 }
 
-/// Where an engine was killed while it started a process, that process has the lock until it has become its program: it is
-/// worth a moment's patience.
-fn lock(path: PathBuf) -> Result<sys::file::Lock, Error> {
-    let begin = Instant::now();
-    loop {
-        match sys::file::Lock::try_acquire(&path) {
-            Ok(lock) => return Ok(lock),
-            Err(sys::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(sys::Errno::WOULDBLOCK) => {
-                return Err(Error::DataRootInUse(path.parent().unwrap_or(&path).to_owned()));
-            }
-            Err(errno) => return Err(Error::Lock { path, source: errno.into() }),
-        }
+fn lock(path: PathBuf) -> Result<sys::file::ProcessLock, Error> {
+    match sys::file::ProcessLock::try_acquire(&path) {
+        Ok(lock) => Ok(lock),
+        Err(sys::Errno::WOULDBLOCK) => Err(Error::DataRootInUse(path.parent().unwrap_or(&path).to_owned())),
+        Err(errno) => Err(Error::Lock { path, source: errno.into() }),
     }
 }
 
