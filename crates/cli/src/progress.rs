@@ -18,7 +18,15 @@ pub(crate) enum Sink {
 }
 
 /// Shows all messages; an error among them is returned.
-pub(crate) async fn show(mut lines: Lines, sink: Sink) -> Result<(), Failure> {
+pub(crate) async fn show(lines: Lines, sink: Sink) -> Result<(), Failure> {
+    show_until_data(lines, sink).await.map(drop)
+}
+
+/// As [`show`], and returns the last of what is for programs.
+pub(crate) async fn show_until_data(
+    mut lines: Lines,
+    sink: Sink,
+) -> Result<Option<serde_json::Value>, Failure> {
     let (terminal, width) = match sink {
         Sink::Stdout => {
             (crate::terminal::stdout_is_terminal(), crate::terminal::size(rustix::stdio::stdout()))
@@ -30,12 +38,14 @@ pub(crate) async fn show(mut lines: Lines, sink: Sink) -> Result<(), Failure> {
     };
     let columns = width.map_or(0, |(_, columns)| usize::from(columns));
     let mut display = Display { terminal: terminal.then_some(columns), lines: HashMap::new() };
+    let mut data = None;
     while let Some(message) = lines.next::<ProgressMessage>().await? {
         if let Some(error) = failure(&message) {
             return Err(error);
         }
         if message.aux.is_some() {
-            continue; // for programs
+            data = message.aux;
+            continue;
         }
         let text = display.show(&message);
         let written = match sink {
@@ -47,7 +57,7 @@ pub(crate) async fn show(mut lines: Lines, sink: Sink) -> Result<(), Failure> {
         };
         written.map_err(|error| Failure::message(error.to_string()))?;
     }
-    Ok(())
+    Ok(data)
 }
 
 fn failure(message: &ProgressMessage) -> Option<Failure> {

@@ -52,6 +52,13 @@ impl Client {
         self.bytes(Call::get("/info", "")).await
     }
 
+    /// Verifies everything the engine keeps; the lines are progress messages, the last one has the report.
+    pub async fn check_system(&self, repair: bool) -> Result<Lines, Error> {
+        let call = Call::post("/system/check", &QueryWriter::new().flag("repair", repair).finish());
+        let response = self.send(&call).await?.into_response();
+        Ok(Lines::new(ByteStream::new(call, response)))
+    }
+
     /// What occupies the disk, as the engine's own JSON.
     pub async fn disk_usage_raw(&self) -> Result<Bytes, Error> {
         self.bytes(Call::get("/system/df", "")).await

@@ -60,6 +60,10 @@ impl Config {
         self.lib.join("containers")
     }
 
+    pub(crate) fn containers_db(&self) -> PathBuf {
+        self.containers_dir().join("containers.db")
+    }
+
     pub(crate) fn shims_dir(&self) -> PathBuf {
         self.run.join("shim")
     }

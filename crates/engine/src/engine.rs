@@ -78,7 +78,7 @@ impl Engine {
         for folder in private {
             make_folder(&folder, 0o700)?;
         }
-        let store = Store::open(&config.containers_dir().join("containers.db"))?;
+        let store = Store::open(&config.containers_db())?;
         let images = Arc::new(ImageStore::open(&config.lib.join("image"))?);
         let networks = Arc::new(Networks::open(config.network.clone())?);
         let trash = open_trash(&config.trash_dir())?;

@@ -23,6 +23,7 @@
 //! record.
 
 mod attach;
+mod check;
 mod config;
 mod container;
 mod copy_up;

@@ -142,6 +142,9 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// Whoever asked for it wants it no more.
+    #[error("cancelled")]
+    Cancelled,
     /// The records could not be read or written.
     #[error("image records: {0}")]
     Records(#[from] store::Error),
@@ -178,7 +181,11 @@ impl Error {
             | Self::Archive(_) => ErrorKind::Invalid,
             Self::Layer { source, .. } if source.is_bad_content() => ErrorKind::Invalid,
             Self::ReferenceInUse { .. } | Self::InUse { .. } | Self::SnapshotExists(_) => ErrorKind::Conflict,
-            Self::Layer { .. } | Self::NoArchive(_) | Self::Io { .. } | Self::Records(_) => ErrorKind::System,
+            Self::Layer { .. }
+            | Self::NoArchive(_)
+            | Self::Io { .. }
+            | Self::Cancelled
+            | Self::Records(_) => ErrorKind::System,
         }
     }
 

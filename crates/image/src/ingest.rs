@@ -104,14 +104,17 @@ impl Ingest {
         is_there
     }
 
-    /// Claims a layer if it is there, so that it need not be brought.
+    /// Claims a layer if it is there with its archive, so that it need not be brought.
     pub fn lease_layer(&self, diff_id: &Digest) -> bool {
+        self.lease_tree(diff_id).flatten().is_some()
+    }
+
+    /// Claims a layer if its tree is there, and tells the blob it came as where that is still there.
+    pub(crate) fn lease_tree(&self, diff_id: &Digest) -> Option<Option<Digest>> {
         let mut index = self.shared.write();
-        let is_there = index.layers.contains_key(diff_id);
-        if is_there {
-            self.lease(&mut index).layers.insert(diff_id.clone());
-        }
-        is_there
+        let archive = index.layers.get(diff_id)?.archive.clone();
+        self.lease(&mut index).layers.insert(diff_id.clone());
+        Some(archive)
     }
 
     /// Reads a layer, verifies it, unpacks it, and keeps its compressed form. `progress` is told of each piece that was
@@ -206,7 +209,13 @@ impl Ingest {
         index.leases.entry(self.lease).or_default()
     }
 
-    fn unpack(&self, stream: LayerStream<'_>, name: &Digest, diff_id: &Digest) -> Result<UnpackedLayer> {
+    /// Unpacks a layer into a folder that goes when the result is dropped.
+    pub(crate) fn unpack(
+        &self,
+        stream: LayerStream<'_>,
+        name: &Digest,
+        diff_id: &Digest,
+    ) -> Result<UnpackedLayer> {
         let failed = |source| Error::Layer { layer: name.clone(), source };
         let folder = self.fresh_path("layer");
         make_dir(&folder, 0o700)?;
@@ -236,7 +245,10 @@ impl Ingest {
     /// Moves a verified tree to its place, unless somebody else was faster.
     fn place_layer(&self, layer: UnpackedLayer, archive: &Digest, diff_id: &Digest) -> Result<()> {
         let mut index = self.shared.write();
-        if !index.layers.contains_key(diff_id) {
+        if let Some(record) = index.layers.get(diff_id) {
+            let lost = record.archive.is_none().then(|| record.clone());
+            lost.map_or(Ok(()), |record| self.found_again(&mut index, diff_id, record, archive))?;
+        } else {
             let target = self.shared.layout.layer(diff_id);
             fs::rename(&layer.folder, &target).map_err(Error::io("place layer", &target))?;
             let durability = Durability::Since(self.shared.boot.clone());
@@ -250,6 +262,21 @@ impl Ingest {
         self.lease(&mut index).layers.insert(diff_id.clone());
         drop(index);
         drop(layer);
+        Ok(())
+    }
+
+    /// The archive of a layer that had lost it.
+    fn found_again(
+        &self,
+        index: &mut Index,
+        diff_id: &Digest,
+        record: LayerRecord,
+        archive: &Digest,
+    ) -> Result<()> {
+        let durability = Durability::Since(self.shared.boot.clone());
+        let record = LayerRecord { archive: Some(archive.clone()), durability, ..record };
+        self.shared.records.put(diff_id.as_str(), &record)?;
+        index.layers.insert(diff_id.clone(), record);
         Ok(())
     }
 }
@@ -271,9 +298,24 @@ impl Drop for Ingest {
 
 /// A layer's folder in `ingest/`; what was not moved away by its end is deleted.
 #[derive(Debug)]
-struct UnpackedLayer {
+pub(crate) struct UnpackedLayer {
     folder: PathBuf,
     size: u64,
+}
+
+impl UnpackedLayer {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.folder.join(TREE)
+    }
+
+    /// Bytes in its files.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
 }
 
 impl Drop for UnpackedLayer {
@@ -303,7 +345,7 @@ impl Shared {
         Ok(())
     }
 
-    fn settle(&self) -> Result<()> {
+    pub(crate) fn settle(&self) -> Result<()> {
         let _one_at_a_time = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let (images, layers) = unsettled(&self.read());
         if images.is_empty() && layers.is_empty() {
@@ -375,7 +417,7 @@ pub(crate) fn settle_in_background(shared: Arc<Shared>) {
     }
 }
 
-fn open_folder(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_folder(path: &Path) -> Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(Error::io("open folder", path))
 }

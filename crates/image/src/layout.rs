@@ -90,6 +90,11 @@ impl Layout {
         self.root.join("base")
     }
 
+    /// What was found damaged, for somebody to look at.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
     pub(crate) fn ingest(&self) -> PathBuf {
         self.root.join("ingest")
     }

@@ -17,13 +17,15 @@
 //! | `layers/<hex>/diff` | the tree of the layer with this diffID, with overlayfs's whiteouts |
 //! | `snapshots/<id>/{upper,work}` | a container's writable layer |
 //! | `ingest/` | what is not whole yet, or no longer needed; emptied when the store is opened |
-//! | `empty/` | the lower layer of an image that has none |
+//! | `base/` | the lowest layer of every container: places for its own mounts |
+//! | `quarantine/` | what a check found damaged; nothing is deleted here |
 //! | `metadata.db` | records of images, names, layers and snapshots |
 //!
 //! A layer is kept once, however many images share it and at whatever place in them: trees are by diffID, not by chain.
 //! Beside its tree the bytes it came as are kept, so that it can be saved and pushed again with the same digests.
 
 pub mod builtin;
+mod check;
 mod content;
 mod error;
 mod filter;
@@ -43,6 +45,7 @@ mod snapshot;
 mod store;
 mod tar;
 
+pub use check::{CheckProgress, Checked, Finding, Outcome, Repair, Subject};
 pub use content::{Content, LayerContent};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filters;

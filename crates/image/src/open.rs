@@ -28,6 +28,7 @@ pub(crate) fn load(layout: &Layout, records: &Store, boot: &str) -> Result<Index
     if !stale.is_empty() {
         forget(records, &mut index, &stale)?;
     }
+    forget_lost_archives(records, &mut index)?;
     remove_unknown_layers(layout, &index)?;
     remove_unknown_snapshots(layout, &index)?;
     remove_garbage(layout, records, &mut index)?;
@@ -117,6 +118,18 @@ fn distrust(
         return Some("a blob was not yet on disk when the machine stopped");
     }
     None
+}
+
+/// A layer whose archive is gone can be used still, and its archive is fetched at the next pull.
+fn forget_lost_archives(records: &Store, index: &mut Index) -> Result<()> {
+    for (diff_id, record) in &mut index.layers {
+        if record.archive.as_ref().is_some_and(|archive| !index.blobs.contains(archive)) {
+            let without = LayerRecord { archive: None, ..record.clone() };
+            records.put(diff_id.as_str(), &without)?;
+            *record = without;
+        }
+    }
+    Ok(())
 }
 
 fn has_digest(layout: &Layout, blob: &Digest) -> bool {

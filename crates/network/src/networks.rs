@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use store::Store;
@@ -57,6 +58,9 @@ pub enum RulesState {
     Restored,
 }
 
+/// The name of the file with the records.
+const DATABASE: &str = "networks.db";
+
 impl Networks {
     /// Loads the networks, makes the predefined ones where they are missing, and brings the bridges into place. Rules are
     /// put into place by [`Networks::restore`], which has to follow even where there is nothing to restore.
@@ -73,7 +77,7 @@ impl Networks {
             path: path.clone(),
             source,
         })?;
-        let store = Store::open(&path.join("networks.db"))?;
+        let store = Store::open(&path.join(DATABASE))?;
         let mtu = match config.mtu {
             Some(mtu) => mtu,
             None => bridge::uplink_mtu(&mut host).map_err(routes_failed)?,
@@ -94,6 +98,16 @@ impl Networks {
         };
         networks.raise_bridges()?;
         Ok(networks)
+    }
+
+    /// The file with the records.
+    pub fn database(&self) -> PathBuf {
+        self.config.state_dir.join(DATABASE)
+    }
+
+    /// Reads that file whole and tells what is damaged in it.
+    pub fn verify_records(&self) -> Result<Vec<String>, Error> {
+        Ok(self.store.verify()?)
     }
 
     /// All networks, in the order of their names.

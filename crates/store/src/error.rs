@@ -31,6 +31,9 @@ pub enum Error {
     /// The log could not be moved into the file.
     #[error("checkpoint store")]
     Checkpoint(#[source] rusqlite::Error),
+    /// The file could not be verified.
+    #[error("verify store")]
+    Verify(#[source] rusqlite::Error),
     /// A value cannot be written as JSON.
     #[error("encode {table} record {key:?}")]
     Encode {

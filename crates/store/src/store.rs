@@ -89,10 +89,30 @@ impl Store {
         self.lock().execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").map_err(Error::Checkpoint)
     }
 
+    /// Reads the whole file and tells what is damaged in it; nothing where it is sound.
+    pub fn verify(&self) -> Result<Vec<String>, Error> {
+        let connection = self.lock();
+        let read = || {
+            let mut statement = connection.prepare("PRAGMA integrity_check")?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            rows.collect::<Result<Vec<String>, rusqlite::Error>>()
+        };
+        match read() {
+            Ok(lines) => Ok(lines.into_iter().filter(|line| line != "ok").collect()),
+            Err(error) if is_damage(&error) => Ok(vec![error.to_string()]),
+            Err(source) => Err(Error::Verify(source)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held left no half-written state: SQLite rolls an unfinished transaction back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 /// A running transaction; see [`Store::transaction`].
@@ -280,6 +300,24 @@ mod tests {
         write_raw(&store, "new", 3, "{}");
         assert_eq!(store.load("old").expect("load"), Some(fruit("red")));
         assert!(matches!(store.load::<Fruit>("new"), Err(Error::Decode { .. })));
+    }
+
+    #[test]
+    fn damaged_file_is_told_and_a_sound_one_is_not() {
+        let (folder, store) = store();
+        let path = folder.path().join("store.db");
+        for number in 0..500 {
+            store.put(&format!("{number}"), &fruit("red")).unwrap();
+        }
+        store.checkpoint().unwrap();
+        assert_eq!(store.verify().unwrap(), Vec::<String>::new());
+        drop(store);
+        let mut content = std::fs::read(&path).unwrap();
+        let middle = content.len() / 2;
+        content[middle..middle + 4096].fill(0xa5);
+        std::fs::write(&path, content).unwrap();
+        let store = Store::open(&path).unwrap();
+        assert!(!store.verify().unwrap().is_empty());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A private engine: Corten, Debian's dockerd, or one that is already there.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -405,14 +407,12 @@ impl Engine {
     }
 
     fn wait_until_ready(&mut self) {
-        let http = self.http();
         let ready = eventually(Duration::from_secs(30), || {
             let process = self.process.as_mut().expect("the engine was started");
             if process.try_wait().expect("wait for the engine").is_some() {
                 return Some(false);
             }
-            std::os::unix::net::UnixStream::connect(&self.socket).ok()?;
-            (http.get("/_ping").status == 200).then_some(true)
+            answers_ping(&self.socket).ok()?.then_some(true)
         });
         assert_eq!(ready, Some(true), "the engine does not answer\n{}", self.log());
     }
@@ -467,4 +467,14 @@ fn external_socket() -> PathBuf {
     let path =
         host.strip_prefix("unix://").expect("the tests reach an external engine by a unix:// DOCKER_HOST");
     PathBuf::from(path)
+}
+
+/// A process that a killed engine has forked may still have its socket: it takes the connection and never answers.
+fn answers_ping(socket: &Path) -> std::io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer.starts_with(b"HTTP/1.1 200 "))
 }

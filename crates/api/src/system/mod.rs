@@ -1,9 +1,11 @@
 //! The engine itself.
 
+mod check;
 mod info;
 mod ping;
 mod version;
 
+pub use check::{CheckFinding, CheckReport};
 pub use info::{
     Commit, FirewallInfo, IndexInfo, Info, NetworkAddressPool, PluginsInfo, RegistryConfig, RuntimeInfo,
     SwarmInfo,

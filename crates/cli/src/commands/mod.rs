@@ -1,6 +1,7 @@
 //! The commands, one file each, and the tree they form.
 
 mod attach;
+mod check;
 mod completion;
 mod create;
 mod events;
@@ -68,6 +69,7 @@ const IMAGE: &[Command] = &[
 ];
 
 const SYSTEM: &[Command] = &[
+    Command::of::<check::Check>(),
     Command::of::<events::Events>(),
     Command::of::<info::InfoCommand>(),
     Command::of::<stop_engine::StopEngine>(),

@@ -3,6 +3,7 @@
 mod attach;
 mod auth;
 mod blocking;
+mod check;
 mod container_shape;
 mod containers;
 mod create_shape;
@@ -63,6 +64,7 @@ impl Api {
             Route::Version => Ok(self.version()),
             Route::Info => self.info(&call).await,
             Route::Login => self.login(call).await,
+            Route::Check => Ok(self.check_system(&call)),
             Route::Events => self.events(&call),
             Route::ListContainers => self.list_containers(&call).await,
             Route::CreateContainer => self.create_container(call).await,

@@ -11,6 +11,7 @@ pub(super) enum Route {
     Version,
     Info,
     Login,
+    Check,
     Events,
     ListContainers,
     CreateContainer,
@@ -104,6 +105,7 @@ fn get(path: &[&str]) -> Option<Route> {
 fn post(path: &[&str]) -> Option<Route> {
     Some(match path {
         ["auth"] => Route::Login,
+        ["system", "check"] => Route::Check,
         ["containers", "create"] => Route::CreateContainer,
         ["containers", "prune"] => Route::PruneContainers,
         ["images", "prune"] => Route::PruneImages,

@@ -2,6 +2,7 @@
 
 mod archives;
 mod autostart;
+mod check;
 mod faults;
 mod foreign;
 mod interrupted;
