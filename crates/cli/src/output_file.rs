@@ -1,9 +1,14 @@
 //! Files that are there as a whole or not at all.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use client::ByteStream;
+
 use crate::failure::{Failure, io_text};
+use crate::terminal;
 
 /// A file in the making; it gets its name when it is complete, and goes when it is dropped before.
 #[derive(Debug)]
@@ -58,14 +63,65 @@ impl Drop for OutputFile {
     }
 }
 
+/// Refuses a terminal and what cannot be a file, before anything is asked of the engine. An empty path is standard output.
+pub(crate) fn check(path: &str, context: &str) -> Result<(), Failure> {
+    if path.is_empty() && terminal::stdout_is_terminal() {
+        let message = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+        return Err(Failure::message(message));
+    }
+    check_path(path).map_err(|reason| Failure::message(format!("{context}: {reason}")))
+}
+
+/// Writes what comes into a file, or to standard output where the path is empty.
+pub(crate) async fn receive(content: ByteStream, path: &str) -> Result<(), Failure> {
+    if path.is_empty() {
+        return copy(content, &mut std::io::stdout().lock(), "/dev/stdout").await;
+    }
+    let mut file = OutputFile::create(Path::new(path))?;
+    copy(content, file.writer(), path).await?;
+    file.persist()
+}
+
+async fn copy(mut content: ByteStream, out: &mut impl Write, name: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::message(format!("write {name}: {}", io_text(&error)));
+    while let Some(bytes) = content.next().await? {
+        out.write_all(&bytes).map_err(failed)?;
+    }
+    out.flush().map_err(failed)
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Ok(());
+    }
+    let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some((folder, error)) = folder.and_then(|folder| Some((folder, fs::metadata(folder).err()?))) {
+        return Err(format!("invalid output path: stat {}: {}", folder.display(), io_text(&error)));
+    }
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let kind = metadata.file_type();
+    let found = if kind.is_dir() {
+        "directory"
+    } else if kind.is_char_device() {
+        "character device file"
+    } else if kind.is_block_device() {
+        "block device file"
+    } else if kind.is_fifo() {
+        "named pipe (FIFO)"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        return Ok(());
+    };
+    Err(format!("cannot write to a {found}"))
+}
+
 fn failed(action: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::message(format!("{action} {}: {}", path.display(), io_text(error)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]

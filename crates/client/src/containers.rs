@@ -1,7 +1,7 @@
 //! Containers.
 
 use api::container::{
-    AttachOptions, ContainerInspect, ContainerSummary, CreateOptions, CreateRequest, CreateResponse,
+    AttachOptions, Change, ContainerInspect, ContainerSummary, CreateOptions, CreateRequest, CreateResponse,
     ListOptions, LogsOptions, PruneResponse, RemoveOptions, ResizeOptions, StopOptions, TopResponse,
     WaitCondition, WaitResponse,
 };
@@ -149,6 +149,19 @@ impl Client {
     pub async fn top_container(&self, container: &str, arguments: &str) -> Result<TopResponse, Error> {
         let query = QueryWriter::new().text("ps_args", arguments).finish();
         self.json(Call::get(&path(container, "top"), &query)).await
+    }
+
+    /// What a container changed in the files of its image.
+    pub async fn container_changes(&self, container: &str) -> Result<Vec<Change>, Error> {
+        let changes: Option<Vec<Change>> = self.json(Call::get(&path(container, "changes"), "")).await?;
+        Ok(changes.unwrap_or_default())
+    }
+
+    /// All files of a container; the stream is a tar.
+    pub async fn export_container(&self, container: &str) -> Result<ByteStream, Error> {
+        let call = Call::get(&path(container, "export"), "");
+        let response = self.send(&call).await?.into_response();
+        Ok(ByteStream::new(call, response))
     }
 
     /// Removes all containers that do not run.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use api::StringMap;
 use image::ImageStore;
 use network::{EndpointInfo, Networks};
 use shim::spawn::Launcher;
@@ -14,7 +15,7 @@ use crate::config::{Config, ContainerFiles};
 use crate::container::Container;
 use crate::discovery::Names;
 use crate::error::Error;
-use crate::events::Events;
+use crate::events::{Events, Kind};
 use crate::exec::Execs;
 use crate::index::{Index, Miss};
 use crate::settings::{ContainerRecord, Settings};
@@ -79,6 +80,21 @@ impl Shared {
 
     pub(crate) fn files(&self, id: &str) -> ContainerFiles {
         ContainerFiles::new(&self.config, id)
+    }
+
+    /// Publishes an event about a container.
+    pub(crate) fn tell<const N: usize>(
+        &self,
+        settings: &Settings,
+        name: &str,
+        action: &str,
+        more: [(&str, String); N],
+    ) {
+        let mut attributes: StringMap = settings.config.labels.clone().unwrap_or_default();
+        attributes.insert("image".to_owned(), settings.config.image.clone());
+        attributes.insert("name".to_owned(), name.to_owned());
+        attributes.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        self.events.publish(Kind::Container, action, &settings.id, attributes);
     }
 
     /// Takes a removed container out of memory.

@@ -8,6 +8,7 @@ use oci::{Digest, ReferenceError};
 use crate::layer::LayerError;
 use crate::load::ArchiveError;
 use crate::manifest::ManifestError;
+use crate::tree::TreeError;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -115,6 +116,9 @@ pub enum Error {
     /// A manifest, index or configuration is malformed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The files of a container cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// A layer cannot be unpacked.
     #[error("failed to register layer {layer}: {source}")]
     Layer {
@@ -183,6 +187,7 @@ impl Error {
             Self::ReferenceInUse { .. } | Self::InUse { .. } | Self::SnapshotExists(_) => ErrorKind::Conflict,
             Self::Layer { .. }
             | Self::NoArchive(_)
+            | Self::Tree(_)
             | Self::Io { .. }
             | Self::Cancelled
             | Self::Records(_) => ErrorKind::System,

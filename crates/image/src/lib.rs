@@ -44,6 +44,7 @@ mod save;
 mod snapshot;
 mod store;
 mod tar;
+mod tree;
 
 pub use check::{CheckProgress, Checked, Finding, Outcome, Repair, Subject};
 pub use content::{Content, LayerContent};
@@ -59,3 +60,4 @@ pub use save::{Archive, ArchiveReader};
 pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage};
 pub use store::ImageStore;
 pub use tar::TarError;
+pub use tree::{Change, ChangeKind, TreeError, write_root};

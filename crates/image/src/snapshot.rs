@@ -32,6 +32,16 @@ pub struct OverlayParts {
     pub work: PathBuf,
 }
 
+impl OverlayParts {
+    /// The layers of an overlay that only shows what a container sees, the topmost first, for as long as nobody writes to it.
+    pub fn for_reading(mut self) -> Vec<PathBuf> {
+        self.lower.insert(0, self.upper);
+        // One more than the kernel stacks: the last one has nothing of the image.
+        self.lower.truncate(MAX_LOWER_LAYERS + 1);
+        self.lower
+    }
+}
+
 /// What a snapshot takes of the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -4,8 +4,10 @@ mod attach;
 mod check;
 mod completion;
 mod create;
+mod diff;
 mod events;
 mod exec;
+mod export;
 mod history;
 mod images;
 mod info;
@@ -36,7 +38,9 @@ use lifecycle::{Kill, Pause, Remove, Rename, Restart, Stop, Unpause, Wait};
 const CONTAINER: &[Command] = &[
     Command::of::<attach::Attach>(),
     Command::of::<create::Create>(),
+    Command::of::<diff::Diff>(),
     Command::of::<exec::Exec>(),
+    Command::of::<export::Export>(),
     Command::of::<inspect::InspectContainer>(),
     Command::of::<Kill>(),
     Command::of::<logs::Logs>(),
@@ -100,7 +104,9 @@ pub(crate) const OTHERS: &[Command] = &[
     Command::of::<attach::Attach>(),
     Command::of::<completion::Completion>(),
     Command::of::<create::Create>(),
+    Command::of::<diff::Diff>(),
     Command::of::<events::Events>(),
+    Command::of::<export::Export>(),
     Command::of::<history::History>(),
     Command::of::<inspect::Inspect>(),
     Command::of::<Kill>(),

@@ -9,6 +9,7 @@ mod disk;
 mod events;
 mod exec;
 mod extras;
+mod files;
 mod health;
 mod hostile;
 mod images;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::StringMap;
 use api::network::EndpointSettings;
 use shim::client::{RequestError, Supervisor};
 use shim::{Event, ExitRecord, ExitStatus, RequestBody, Target};
@@ -19,7 +18,6 @@ use super::supervision;
 use crate::create::restart_policy;
 use crate::discovery::Named;
 use crate::error::Error;
-use crate::events::Kind;
 use crate::health::{self, Health, Probe};
 use crate::restart::{BackOff, Ended, RestartPolicy};
 use crate::settings::{ContainerRecord, Settings};
@@ -620,11 +618,7 @@ impl Task {
     }
 
     fn event<const N: usize>(&self, action: &str, more: [(&str, String); N]) {
-        let mut attributes: StringMap = self.settings.config.labels.clone().unwrap_or_default();
-        attributes.insert("image".to_owned(), self.settings.config.image.clone());
-        attributes.insert("name".to_owned(), self.current.name.clone());
-        attributes.extend(more.map(|(name, value)| (name.to_owned(), value)));
-        self.shared.events.publish(Kind::Container, action, &self.settings.id, attributes);
+        self.shared.tell(&self.settings, &self.current.name, action, more);
     }
 
     fn not_modified(&self, state: &'static str) -> Error {

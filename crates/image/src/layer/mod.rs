@@ -8,8 +8,9 @@ mod unpack;
 
 pub(crate) use compression::{Compression, MAGIC_LEN};
 pub(crate) use limits::{Limits, SpaceGuard};
-pub(crate) use root::clean;
+pub(crate) use root::{clean, split};
 pub(crate) use stream::{Expected, LayerStream, unpack_stream};
+pub(crate) use unpack::{OPAQUE, WHITEOUT};
 
 use std::io;
 

@@ -17,9 +17,11 @@ use super::limits::{Limits, SpaceGuard};
 use super::root::{Root, clean, file_type, remove_all, split};
 use crate::tar::{Entry, Kind, TarReader, Time, printable};
 
-const WHITEOUT: &[u8] = b".wh.";
+/// What the name of a file begins with that hides the rest of its name in the layers below.
+pub(crate) const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
-const OPAQUE: &[u8] = b".wh..wh..opq";
+/// The name of a file that hides all of its folder in the layers below.
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 const OPAQUE_ATTRIBUTE: &str = "trusted.overlay.opaque";
 /// Attributes that overlayfs gives a meaning: a layer must not bring its own.
 const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];

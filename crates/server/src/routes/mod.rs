@@ -4,10 +4,12 @@ mod attach;
 mod auth;
 mod blocking;
 mod check;
+mod chunks;
 mod container_shape;
 mod containers;
 mod create_shape;
 mod exec;
+mod export;
 mod image_shape;
 mod images;
 mod info_shape;
@@ -71,6 +73,8 @@ impl Api {
             Route::InspectContainer(id) => self.inspect_container(&id, &call).await,
             Route::Top(id) => self.top(&id, &call).await,
             Route::Logs(id) => self.logs(&id, &call),
+            Route::Changes(id) => self.changes(&id).await,
+            Route::Export(id) => self.export(&id).await,
             Route::Start(id) => self.start(&id).await,
             Route::Stop(id) => self.stop(&id, &call).await,
             Route::Restart(id) => self.restart(&id, &call).await,
