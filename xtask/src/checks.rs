@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::fuzz;
 use crate::packages;
 use crate::tests::{self, Counts, Options};
 use crate::tools::{cargo, root, run};
@@ -12,7 +13,7 @@ use crate::tools::{cargo, root, run};
 /// Of the tests that also the reference engine can run, the check runs every so many-th against it.
 const REFERENCE_SAMPLE: usize = 4;
 
-/// Format, lints, licences, all tests, a sample of the tests against the reference engine.
+/// Format, lints, licences, all tests, a sample of the tests against the reference engine, fuzzing.
 pub(crate) fn run_all() -> Result<Counts> {
     ensure!(
         std::env::var_os("DOCKER_HOST").is_none(),
@@ -20,18 +21,24 @@ pub(crate) fn run_all() -> Result<Counts> {
     );
     packages::install()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     check_licences()?;
     let mut counts = tests::run(&Options::all())?;
     counts += tests::run(&Options::reference_sample(REFERENCE_SAMPLE))?;
+    counts += fuzz::run(&fuzz::Options::all())?;
     Ok(counts)
 }
 
 /// Every dependency offers a licence that `deny.toml` allows.
 fn check_licences() -> Result<()> {
     let allowed = allowed_licences()?;
+    ["Cargo.toml", "fuzz/Cargo.toml"].iter().try_for_each(|manifest| check_licences_of(manifest, &allowed))
+}
+
+fn check_licences_of(manifest: &str, allowed: &BTreeSet<String>) -> Result<()> {
     let output = cargo()
-        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path", manifest])
         .output()
         .context("run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
@@ -39,7 +46,7 @@ fn check_licences() -> Result<()> {
     let packages = metadata["packages"].as_array().context("cargo metadata lists packages")?;
     let refused: Vec<String> = packages
         .iter()
-        .filter(|package| !is_allowed(package["license"].as_str().unwrap_or_default(), &allowed))
+        .filter(|package| !is_allowed(package["license"].as_str().unwrap_or_default(), allowed))
         .map(|package| format!("{} ({})", package["name"], package["license"]))
         .collect();
     ensure!(refused.is_empty(), "licences not allowed by deny.toml: {}", refused.join(", "));

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod checks;
+mod fuzz;
 mod packages;
 mod tests;
 mod tools;
@@ -23,6 +24,8 @@ enum Task {
     Test(tests::Options),
     /// The whole check: format, lints, licences, tests
     Ci,
+    /// Parsers of foreign input under a fuzzer; the last line has the counts
+    Fuzz(fuzz::Options),
     /// Figures of Corten beside Debian's dockerd and the bare kernel
     Bench(bench::Options),
     /// What `bench` runs to measure the kernel alone
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test(options) => tests::run(&options).map(report),
         Task::Ci => checks::run_all().map(report),
+        Task::Fuzz(options) => fuzz::run(&options).map(report),
         Task::Bench(options) => bench::run(options).map(|()| ExitCode::SUCCESS),
         Task::Floor(options) => bench::run_floor(&options).map(|()| ExitCode::SUCCESS),
         Task::HttpServer(options) => bench::serve(&options).map(|()| ExitCode::SUCCESS),

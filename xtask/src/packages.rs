@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::tools::{command, is_installed, run};
 
 /// Package, and what it is for.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("gcc", "C parts of dependencies"),
     ("libc6-dev", "C parts of dependencies"),
+    ("g++", "the fuzzer"),
     ("gcc-multilib", "the probe of 32-bit system calls"),
     ("libseccomp-dev", "the oracle for system call filters"),
     ("docker.io", "the reference engine, and a client where there is no other"),

@@ -29,6 +29,8 @@ mod check;
 mod content;
 mod error;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod image;
 mod index;
 mod ingest;

@@ -43,7 +43,8 @@ impl Header {
         let unsigned: u64 = bytes().map(u64::from).sum();
         // Some old programs summed signed bytes.
         let signed: i64 = bytes().map(|byte| i64::from(byte as i8)).sum();
-        (stored == unsigned || i64::try_from(stored) == Ok(signed)).then_some(Self(block))
+        let is_right = stored == unsigned || i64::try_from(stored) == Ok(signed);
+        (is_right || cfg!(feature = "fuzzing")).then_some(Self(block))
     }
 
     pub(crate) fn type_flag(&self) -> u8 {

@@ -1,0 +1,113 @@
+//! Inputs that fuzzing begins with: what real tools write, small.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tools::command;
+
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Puts a target's seeds into its corpus, beside what earlier runs have found.
+pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
+    let seeds = match target {
+        "manifest" => vec![manifest(), configuration()],
+        "index" => vec![index()],
+        "decompress" => vec![gzip(b"hello, hello, hello")?, zstd(b"hello")],
+        _ => archives()?,
+    };
+    for (number, seed) in seeds.iter().enumerate() {
+        let path = corpus.join(format!("seed-{number}"));
+        fs::write(&path, seed).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn manifest() -> Vec<u8> {
+    let of_type =
+        |media_type: &str| format!(r#"{{"mediaType":"{media_type}","digest":"{DIGEST}","size":7}}"#);
+    let (config, layer) = (
+        of_type("application/vnd.oci.image.config.v1+json"),
+        of_type("application/vnd.oci.image.layer.v1.tar+gzip"),
+    );
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{config},"layers":[{layer}],"annotations":{{"a":"b"}}}}"#
+    )
+    .into_bytes()
+}
+
+fn configuration() -> Vec<u8> {
+    let config = r#"{"Env":["A=b"],"Cmd":["sh"],"ExposedPorts":{"80/tcp":{}},"Volumes":{"/v":{}},"Healthcheck":{"Test":["NONE"]}}"#;
+    let history = r#"[{"created":"2024-01-01T00:00:00Z","created_by":"RUN x","empty_layer":true}]"#;
+    let rest = format!(r#""rootfs":{{"type":"layers","diff_ids":["{DIGEST}"]}},"history":{history}"#);
+    format!(r#"{{"architecture":"amd64","os":"linux","config":{config},{rest}}}"#).into_bytes()
+}
+
+fn index() -> Vec<u8> {
+    let platform =
+        r#"{"architecture":"arm64","os":"linux","variant":"v8","os.version":"1","os.features":["x"]}"#;
+    let of_type = "application/vnd.oci.image.manifest.v1+json";
+    let entry = format!(r#"{{"mediaType":"{of_type}","digest":"{DIGEST}","size":7,"platform":{platform}}}"#);
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":[{entry}]}}"#).into_bytes()
+}
+
+/// A frame of one block that is not compressed: by RFC 8878, section 3.1.
+fn zstd(content: &[u8; 5]) -> Vec<u8> {
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0][..], content].concat()
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let path = folder.path().join("content");
+    fs::write(&path, content).context("write what is compressed")?;
+    output(command("gzip").arg("-cn").arg(&path))
+}
+
+/// A tree with everything that has a form of its own in archives, in each of tar's formats.
+fn archives() -> Result<Vec<Vec<u8>>> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    make_tree(folder.path()).context("make what is archived")?;
+    let flags: [&[&str]; 5] = [
+        &["--format=v7", "--exclude=long*", "--exclude=pipe"],
+        &["--format=ustar", "--exclude=long*"],
+        &["--format=gnu", "--sparse"],
+        &["--format=pax", "--xattrs", "--sparse", "--sparse-version=1.0"],
+        &["--format=pax", "--sparse", "--sparse-version=0.1"],
+    ];
+    let archive = |flags: &&[&str]| {
+        let mut tar = command("tar");
+        tar.args(["--create", "--blocking-factor=1", "--directory"]).arg(folder.path());
+        output(tar.args(*flags).arg("."))
+    };
+    flags.iter().map(archive).collect()
+}
+
+fn make_tree(root: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(root.join("folder"))?;
+    fs::write(root.join("folder/file"), "content")?;
+    fs::write(root.join("folder/.wh.gone"), "")?;
+    fs::write(root.join("folder/.wh..wh..opq"), "")?;
+    fs::write(root.join(format!("long{}", "x".repeat(200))), "")?;
+    fs::hard_link(root.join("folder/file"), root.join("linked"))?;
+    symlink("../../etc", root.join("symlink"))?;
+    let sparse = fs::File::create(root.join("sparse"))?;
+    sparse.set_len(1 << 20)?;
+    std::os::unix::fs::FileExt::write_at(&sparse, b"end", (1 << 20) - 3)?;
+    make_pipe(&root.join("pipe"))
+}
+
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    let status = command("mkfifo").arg(path).status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other("mkfifo failed")) }
+}
+
+fn output(command: &mut std::process::Command) -> Result<Vec<u8>> {
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    Ok(output.stdout)
+}
