@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::tools::{command, is_installed, run};
 
 /// Package, and what it is for.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 16] = [
     ("gcc", "C parts of dependencies"),
     ("libc6-dev", "C parts of dependencies"),
     ("g++", "the fuzzer"),
@@ -20,6 +20,7 @@ const NEEDED: [(&str, &str); 15] = [
     ("mmdebstrap", "base images"),
     ("busybox-static", "base images"),
     ("docker-registry", "pulling"),
+    ("curl", "the benchmark's yardstick for downloads"),
     ("skopeo", "filling the registry"),
     ("openssl", "certificates of a registry"),
     ("nftables", "looking at the firewall"),

@@ -6,6 +6,7 @@
 mod figures;
 mod floor;
 mod idle;
+mod images;
 mod names;
 mod ports;
 mod runs;
@@ -97,6 +98,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     streams::measure(&bench, &mut table)?;
     names::measure(&bench, &mut table)?;
     ports::measure(&bench, &mut table)?;
+    images::measure(&bench, &mut table)?;
     idle::measure(&bench, &mut table)?;
     println!("{table}");
     Ok(())
