@@ -32,14 +32,16 @@ impl Client {
         self.json(Call::get(&path(image, "json"), "")).await
     }
 
-    /// The same as the engine's own JSON.
-    pub async fn inspect_image_raw(&self, image: &str) -> Result<Bytes, Error> {
-        self.bytes(Call::get(&path(image, "json"), "")).await
+    /// The same as the engine's own JSON, for this platform (a JSON object) unless it is empty.
+    pub async fn inspect_image_raw(&self, image: &str, platform: &str) -> Result<Bytes, Error> {
+        let query = QueryWriter::new().text("platform", platform).finish();
+        self.bytes(Call::get(&path(image, "json"), &query)).await
     }
 
-    /// The steps an image was made by.
-    pub async fn image_history(&self, image: &str) -> Result<Vec<HistoryItem>, Error> {
-        self.json(Call::get(&path(image, "history"), "")).await
+    /// The steps an image was made by, for this platform (a JSON object) unless it is empty.
+    pub async fn image_history(&self, image: &str, platform: &str) -> Result<Vec<HistoryItem>, Error> {
+        let query = QueryWriter::new().text("platform", platform).finish();
+        self.json(Call::get(&path(image, "history"), &query)).await
     }
 
     /// Gives an image a further name.

@@ -38,6 +38,13 @@ pub struct LayerContent {
     pub diff_id: Digest,
 }
 
+impl LayerContent {
+    /// Whether it is stored as a plain tar.
+    pub fn is_plain(&self) -> bool {
+        self.blob.digest == self.diff_id
+    }
+}
+
 /// Keeps blobs and layers from being collected while it exists.
 #[derive(Debug)]
 struct Hold {
@@ -58,6 +65,16 @@ impl Drop for Hold {
 }
 
 impl ImageStore {
+    /// Whether a registry has an image's manifest as it is here, so that it goes to others as it is.
+    pub fn is_from_registry(&self, content: &Content) -> bool {
+        let digest = &content.manifest.digest;
+        let index = self.shared.read();
+        index.references.iter().any(|(name, record)| {
+            let listed = record.index.as_ref().is_some_and(|list| Some(&list.digest) == name.digest());
+            record.names(&content.id) && (name.digest() == Some(digest) || listed)
+        })
+    }
+
     /// Everything of an image that is needed to hand it on.
     ///
     /// # Errors
@@ -75,9 +92,7 @@ impl ImageStore {
         }
         let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
         let made = Parts { config, layers: self.shared.stored_layers(&record)? };
-        let document = made.manifest();
-        let size = document.len() as u64;
-        let descriptor = Descriptor::new(media::OCI_MANIFEST, Digest::of(&document), size);
+        let (descriptor, document) = made.manifest();
         Ok(made.into_content(&record, descriptor, document, hold))
     }
 
@@ -114,7 +129,7 @@ impl ImageStore {
             record.durability = Durability::Since(self.shared.boot.clone());
         }
         record.manifest.get_or_insert_with(|| content.manifest.clone());
-        let named = ReferenceRecord { image: content.id.clone() };
+        let named = ReferenceRecord::of(content.id.clone());
         self.shared.records.transaction::<_, Error>(|transaction| {
             transaction.put(&key.to_string(), &named)?;
             transaction.put(content.id.as_str(), &record)?;
@@ -144,7 +159,7 @@ impl ImageStore {
         let has_layer =
             |id: &Digest| index.images.get(id).is_some_and(|entry| entry.record.layers.contains(diff_id));
         let in_registry = index.references.iter().filter(|(name, record)| {
-            name.digest().is_some() && name.domain() == domain && has_layer(&record.image)
+            name.digest().is_some() && name.domain() == domain && record.images().any(has_layer)
         });
         let mut found: Vec<String> = in_registry.map(|(name, _)| name.path().to_owned()).collect();
         found.dedup();
@@ -161,6 +176,17 @@ impl Content {
         std::iter::once(&self.config).chain(layers.map(|(_, layer)| &layer.blob))
     }
 
+    /// The same image with its layers in these forms, in the order of [`Content::layers`], and the manifest that this makes.
+    #[must_use]
+    pub fn with_layers(mut self, forms: Vec<Descriptor>) -> Self {
+        for (layer, form) in self.layers.iter_mut().zip(forms) {
+            layer.blob = form;
+        }
+        let layers = self.layers.iter().map(|layer| layer.blob.clone()).collect();
+        (self.manifest, self.document) = Parts { config: self.config.clone(), layers }.manifest();
+        self
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.hold.shared
     }
@@ -174,13 +200,15 @@ struct Parts {
 
 impl Parts {
     /// The same parts always have the same manifest.
-    fn manifest(&self) -> Vec<u8> {
-        to_json(&serde_json::json!({
+    fn manifest(&self) -> (Descriptor, Vec<u8>) {
+        let document = to_json(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": media::OCI_MANIFEST,
             "config": self.config,
             "layers": self.layers,
-        }))
+        }));
+        let size = document.len() as u64;
+        (Descriptor::new(media::OCI_MANIFEST, Digest::of(&document), size), document)
     }
 
     fn into_content(

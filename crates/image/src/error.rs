@@ -64,6 +64,19 @@ pub enum Error {
         /// What was asked for.
         wanted: String,
     },
+    /// What a name stands for is not here for the platform asked for.
+    #[error(
+        "image with reference {reference} was found but does not provide the specified platform ({wanted})"
+    )]
+    NoPlatform {
+        /// The name as given.
+        reference: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// What a name stands for is here for several platforms, but not whole.
+    #[error("multiple matching manifests found but no specific platform requested")]
+    SeveralPlatforms,
     /// A filter's value makes no sense.
     #[error("invalid filter '{name}={value}'")]
     Filter {
@@ -171,9 +184,11 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) | Self::NoReference(_) | Self::Platform { .. } | Self::SnapshotNotFound(_) => {
-                ErrorKind::NotFound
-            }
+            Self::NotFound(_)
+            | Self::NoReference(_)
+            | Self::Platform { .. }
+            | Self::NoPlatform { .. }
+            | Self::SnapshotNotFound(_) => ErrorKind::NotFound,
             Self::Reference { .. }
             | Self::TagWithDigest
             | Self::Filter { .. }
@@ -184,7 +199,10 @@ impl Error {
             | Self::Manifest(_)
             | Self::Archive(_) => ErrorKind::Invalid,
             Self::Layer { source, .. } if source.is_bad_content() => ErrorKind::Invalid,
-            Self::ReferenceInUse { .. } | Self::InUse { .. } | Self::SnapshotExists(_) => ErrorKind::Conflict,
+            Self::ReferenceInUse { .. }
+            | Self::InUse { .. }
+            | Self::SeveralPlatforms
+            | Self::SnapshotExists(_) => ErrorKind::Conflict,
             Self::Layer { .. }
             | Self::NoArchive(_)
             | Self::Tree(_)

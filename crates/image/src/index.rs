@@ -52,16 +52,16 @@ pub(crate) struct Garbage {
 }
 
 impl Index {
-    /// The image that `text` names: a whole ID, a reference, or the beginning of one ID only, in this order.
-    pub(crate) fn find(&self, text: &str, reference: Option<&Reference>) -> Option<Digest> {
+    /// What `text` names: a whole ID, a reference, or the beginning of one ID only, in this order.
+    pub(crate) fn find_all(&self, text: &str, reference: Option<&Reference>) -> Option<ReferenceRecord> {
         let whole = if is_identifier(text) { Digest::from_sha256_hex(text) } else { text.parse() };
         if let Ok(id) = whole {
-            return self.images.contains_key(&id).then_some(id);
+            return self.images.contains_key(&id).then_some(ReferenceRecord::of(id));
         }
         if let Some(record) = reference.and_then(|reference| self.references.get(&lookup_key(reference))) {
-            return Some(record.image.clone());
+            return Some(record.clone());
         }
-        self.find_by_prefix(text)
+        self.find_by_prefix(text).map(ReferenceRecord::of)
     }
 
     /// The one image whose ID begins so, with or without `sha256:`.
@@ -77,7 +77,7 @@ impl Index {
 
     /// All names of an image, in order.
     pub(crate) fn references_of(&self, id: &Digest) -> Vec<Reference> {
-        let named = self.references.iter().filter(|(_, record)| record.image == *id);
+        let named = self.references.iter().filter(|(_, record)| record.names(id));
         named.map(|(reference, _)| reference.clone()).collect()
     }
 
@@ -153,7 +153,8 @@ mod tests {
         for id in &ids {
             index.images.insert(id.clone(), image(&[], &[]));
         }
-        let find = |text: &str| index.find(text, Reference::parse(text).ok().as_ref());
+        let find =
+            |text: &str| index.find_all(text, Reference::parse(text).ok().as_ref()).map(|named| named.image);
         assert_eq!(find("00a"), Some(ids[0].clone()));
         assert_eq!(find("sha256:1"), Some(ids[2].clone()));
         assert_eq!(find("00"), None);
@@ -171,9 +172,9 @@ mod tests {
         index.images.insert(id.clone(), image(&[], &[]));
         index.images.insert(other.clone(), image(&[], &[]));
         let name = Reference::parse("aaa").unwrap();
-        assert_eq!(index.find("aaa", Some(&name)), Some(id));
-        index.references.insert(name.clone().or_latest(), ReferenceRecord { image: other.clone() });
-        assert_eq!(index.find("aaa", Some(&name)), Some(other));
+        assert_eq!(index.find_all("aaa", Some(&name)).map(|named| named.image), Some(id));
+        index.references.insert(name.clone().or_latest(), ReferenceRecord::of(other.clone()));
+        assert_eq!(index.find_all("aaa", Some(&name)).map(|named| named.image), Some(other));
     }
 
     #[test]
@@ -184,9 +185,10 @@ mod tests {
         index.leases.insert(1, Lease { blobs: [digest("y")].into(), layers: [digest("c")].into() });
         for layer in ["a", "b", "c", "d"] {
             let archive = Some(digest(&format!("{layer}.tar")));
-            index
-                .layers
-                .insert(digest(layer), LayerRecord { size: 1, archive, durability: Durability::Durable });
+            index.layers.insert(
+                digest(layer),
+                LayerRecord { size: 1, archive, compressed: None, durability: Durability::Durable },
+            );
         }
         index.blobs = ["x", "y", "b.tar", "d.tar"].map(digest).into();
         assert_eq!(index.garbage(), Garbage { blobs: vec![digest("d.tar")], layers: vec![digest("d")] });

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
-use oci::{Digest, ImageConfig, Reference};
+use oci::{Digest, ImageConfig, Platform, Reference};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
@@ -155,11 +155,24 @@ impl Ingest {
     /// # Errors
     /// When a part of it is missing, or its configuration is malformed.
     pub fn commit(self, draft: Draft) -> Result<Image> {
+        self.commit_as(draft, None)
+    }
+
+    /// Commits the image as the one of its platform in `index`, for which its names stand. Images of other platforms that
+    /// have these names by the same index keep them.
+    ///
+    /// # Errors
+    /// As for [`Ingest::commit`].
+    pub fn commit_listed(self, draft: Draft, index: Descriptor) -> Result<Image> {
+        self.commit_as(draft, Some(index))
+    }
+
+    fn commit_as(self, draft: Draft, listed: Option<Descriptor>) -> Result<Image> {
         let content = self.shared.read_blob(&draft.config)?;
         let config: ImageConfig = parse_json("image configuration", &content)?;
         let mut index = self.shared.write();
         let record = self.record(&index, &draft, &config)?;
-        self.shared.put_image(&mut index, &draft, record)?;
+        self.shared.put_image(&mut index, &draft, listed.as_ref(), record)?;
         let entry = Arc::clone(&index.images[&draft.config]);
         let image = self.shared.view(&index, &draft.config, &entry)?;
         drop(index);
@@ -252,7 +265,12 @@ impl Ingest {
             let target = self.shared.layout.layer(diff_id);
             fs::rename(&layer.folder, &target).map_err(Error::io("place layer", &target))?;
             let durability = Durability::Since(self.shared.boot.clone());
-            let record = LayerRecord { size: layer.size, archive: Some(archive.clone()), durability };
+            let record = LayerRecord {
+                size: layer.size,
+                archive: Some(archive.clone()),
+                compressed: None,
+                durability,
+            };
             if let Err(error) = self.shared.records.put(diff_id.as_str(), &record) {
                 drop(self.shared.layout.discard(&target)?);
                 return Err(error.into());
@@ -327,22 +345,62 @@ impl Drop for UnpackedLayer {
 }
 
 impl Shared {
-    fn put_image(&self, index: &mut Index, draft: &Draft, mut record: ImageRecord) -> Result<()> {
+    fn put_image(
+        &self,
+        index: &mut Index,
+        draft: &Draft,
+        listed: Option<&Descriptor>,
+        mut record: ImageRecord,
+    ) -> Result<()> {
         if !draft.references.is_empty() {
             record.tagged_at = Some(Timestamp::now().as_nanosecond() as i64);
         }
-        let named = ReferenceRecord { image: draft.config.clone() };
-        let keys: Vec<Reference> = draft.references.iter().map(lookup_key).collect();
+        let named: Vec<(Reference, ReferenceRecord)> = draft
+            .references
+            .iter()
+            .map(lookup_key)
+            .map(|key| {
+                let named = self.join(index, &key, &draft.config, listed);
+                (key, named)
+            })
+            .collect();
         self.records.transaction::<_, Error>(|transaction| {
             transaction.put(draft.config.as_str(), &record)?;
-            for key in &keys {
-                transaction.put(&key.to_string(), &named)?;
+            for (key, named) in &named {
+                transaction.put(&key.to_string(), named)?;
             }
             Ok(())
         })?;
         index.images.insert(draft.config.clone(), Arc::new(ImageEntry::new(record)));
-        index.references.extend(keys.into_iter().map(|key| (key, named.clone())));
+        index.references.extend(named);
         Ok(())
+    }
+
+    /// What a name stands for once an image has it. The image of this machine's platform is the one that is meant without
+    /// a platform, or else the one that came last.
+    fn join(
+        &self,
+        index: &Index,
+        key: &Reference,
+        id: &Digest,
+        listed: Option<&Descriptor>,
+    ) -> ReferenceRecord {
+        let fresh = ReferenceRecord { index: listed.cloned(), ..ReferenceRecord::of(id.clone()) };
+        let present = index.references.get(key).filter(|present| {
+            let same = |list: &Descriptor| present.index.as_ref().is_some_and(|it| it.digest == list.digest);
+            listed.is_some_and(same)
+        });
+        let Some(present) = present else { return fresh };
+        let mut images: Vec<Digest> = present.images().filter(|other| *other != id).cloned().collect();
+        let is_native = |id: &Digest| {
+            let entry = index.images.get(id);
+            let config = entry.and_then(|entry| self.config(id, entry).ok());
+            config.is_some_and(|config| config.platform().satisfies(&Platform::host()))
+        };
+        let at = usize::from(images.first().is_some_and(is_native));
+        images.insert(at, id.clone());
+        let image = images.remove(0);
+        ReferenceRecord { image, others: images, ..fresh }
     }
 
     pub(crate) fn settle(&self) -> Result<()> {

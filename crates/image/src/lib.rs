@@ -23,14 +23,19 @@
 //!
 //! A layer is kept once, however many images share it and at whatever place in them: trees are by diffID, not by chain.
 //! Beside its tree the bytes it came as are kept, so that it can be saved and pushed again with the same digests.
+//!
+//! A name that stands for an index has the images of all its platforms that are here: one that is meant where no platform
+//! is asked for, that of this machine if it is among them, and others.
 
 pub mod builtin;
 mod check;
+mod compressed;
 mod content;
 mod error;
 mod filter;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod gzip;
 mod image;
 mod index;
 mod ingest;
@@ -43,12 +48,14 @@ mod prune;
 mod record;
 mod remove;
 mod save;
+mod select;
 mod snapshot;
 mod store;
 mod tar;
 mod tree;
 
 pub use check::{CheckProgress, Checked, Finding, Outcome, Repair, Subject};
+pub use compressed::CompressedLayer;
 pub use content::{Content, LayerContent};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::Filters;
@@ -59,6 +66,7 @@ pub use load::{ArchiveError, Loaded};
 pub use prune::{Pruned, Unused};
 pub use remove::{Force, Removed, Users};
 pub use save::{Archive, ArchiveReader};
+pub use select::{IndexContent, Selection};
 pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage};
 pub use store::ImageStore;
 pub use tar::TarError;

@@ -61,7 +61,8 @@ fn read_records(records: &Store) -> Result<Index> {
 struct Stale {
     images: Vec<Digest>,
     layers: Vec<Digest>,
-    references: Vec<Reference>,
+    /// With what is left of each.
+    references: Vec<(Reference, Option<ReferenceRecord>)>,
     snapshots: Vec<String>,
 }
 
@@ -90,8 +91,11 @@ fn find_stale(layout: &Layout, index: &Index, boot: &str) -> Result<Stale> {
         }
     }
     let is_image = |id: &Digest| index.images.contains_key(id) && !stale.images.contains(id);
-    let orphans = index.references.iter().filter(|(_, record)| !is_image(&record.image));
-    stale.references = orphans.map(|(reference, _)| reference.clone()).collect();
+    for (reference, record) in &index.references {
+        if !record.images().all(is_image) {
+            stale.references.push((reference.clone(), record.without(|id| !is_image(id))));
+        }
+    }
     let gone = index.snapshots.keys().filter(|id| !layout.snapshot(id).is_dir());
     stale.snapshots = gone.cloned().collect();
     Ok(stale)
@@ -146,8 +150,11 @@ fn forget(records: &Store, index: &mut Index, stale: &Stale) -> Result<()> {
         for diff_id in &stale.layers {
             transaction.remove::<LayerRecord>(diff_id.as_str())?;
         }
-        for reference in &stale.references {
-            transaction.remove::<ReferenceRecord>(&reference.to_string())?;
+        for (reference, left) in &stale.references {
+            match left {
+                Some(left) => transaction.put(&reference.to_string(), left)?,
+                None => drop(transaction.remove::<ReferenceRecord>(&reference.to_string())?),
+            }
         }
         for id in &stale.snapshots {
             transaction.remove::<SnapshotRecord>(id)?;
@@ -156,7 +163,12 @@ fn forget(records: &Store, index: &mut Index, stale: &Stale) -> Result<()> {
     })?;
     index.images.retain(|id, _| !stale.images.contains(id));
     index.layers.retain(|id, _| !stale.layers.contains(id));
-    index.references.retain(|reference, _| !stale.references.contains(reference));
+    for (reference, left) in &stale.references {
+        match left {
+            Some(left) => drop(index.references.insert(reference.clone(), left.clone())),
+            None => drop(index.references.remove(reference)),
+        }
+    }
     index.snapshots.retain(|id, _| !stale.snapshots.contains(id));
     Ok(())
 }

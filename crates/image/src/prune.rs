@@ -99,6 +99,11 @@ impl ImageStore {
         }
         let mut removed = Vec::new();
         for name in names {
+            // What the name stands for on another platform may be in use.
+            if self.resolve_all(&name).is_ok_and(|all| all.iter().any(|it| users(&it.id) != Users::default()))
+            {
+                continue;
+            }
             match self.remove(&name, Force::No, users) {
                 Ok(more) => removed.extend(more),
                 Err(error) if is_passing(&error) => {}

@@ -28,8 +28,38 @@ pub(crate) struct ImageRecord {
 /// A name, by its complete form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReferenceRecord {
-    /// The image's ID.
+    /// The ID of the image that is meant where no platform is asked for.
     pub(crate) image: Digest,
+    /// The index that the name stands for, where it stands for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<Descriptor>,
+    /// The images of other platforms in this index that are here too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<Digest>,
+}
+
+impl ReferenceRecord {
+    /// A name of one image.
+    pub(crate) fn of(image: Digest) -> Self {
+        Self { image, index: None, others: Vec::new() }
+    }
+
+    /// All images that have the name, the one that is meant without a platform first.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.image).chain(&self.others)
+    }
+
+    /// Whether an image has this name.
+    pub(crate) fn names(&self, image: &Digest) -> bool {
+        self.images().any(|other| other == image)
+    }
+
+    /// What is left without some images; `None` where nothing is.
+    pub(crate) fn without(&self, gone: impl Fn(&Digest) -> bool) -> Option<Self> {
+        let mut left = self.images().filter(|image| !gone(image)).cloned();
+        let image = left.next()?;
+        Some(Self { image, index: self.index.clone(), others: left.collect() })
+    }
 }
 
 /// An unpacked layer, by the digest of its uncompressed tar.
@@ -39,8 +69,20 @@ pub(crate) struct LayerRecord {
     pub(crate) size: u64,
     /// The blob it was unpacked from: its tar, byte for byte, as it came.
     pub(crate) archive: Option<Digest>,
+    /// What it becomes when it is compressed for a registry, where that was found out. It is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compressed: Option<Compressed>,
     /// Whether the disk is known to have it.
     pub(crate) durability: Durability,
+}
+
+/// The compressed form of a layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compressed {
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// Its length in bytes.
+    pub(crate) size: u64,
 }
 
 /// A container's writable layer, by the container's ID.

@@ -1,10 +1,10 @@
 //! Taking names from images and deleting them, by Docker's rules.
 //!
-//! A name given removes that name, and the image with its last one. An ID given removes the image and its names, if these
+//! A name given removes that name, and the image with its last one, for all platforms that have it. An ID given removes the image and its names, if these
 //! are all of one repository. Images in use by containers and images with further names need force, and those of running
 //! containers cannot be deleted at all. What is to be done is decided first and then done in one transaction.
 
-use oci::{Digest, Reference};
+use oci::{Digest, Platform, Reference};
 
 use crate::error::{Error, Result};
 use crate::index::{Index, lookup_key};
@@ -44,8 +44,11 @@ pub enum Removed {
 /// What is to be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
-    untag: Vec<Reference>,
-    delete: bool,
+    /// Names that go, and the images that are told to have had them.
+    untag: Vec<(Reference, Digest)>,
+    /// Names that images of other platforms keep.
+    keep: Vec<(Reference, ReferenceRecord)>,
+    delete: Vec<Digest>,
 }
 
 impl ImageStore {
@@ -56,15 +59,41 @@ impl ImageStore {
     pub fn remove(&self, text: &str, force: Force, users: &dyn Fn(&Digest) -> Users) -> Result<Vec<Removed>> {
         let mut index = self.shared.write();
         let reference = Reference::parse(text);
-        let Some(id) = index.find(text, reference.as_ref().ok()) else {
+        let Some(named) = index.find_all(text, reference.as_ref().ok()) else {
             drop(index);
             return Err(self.shared.find(text).err().unwrap_or_else(|| Error::NotFound(text.into())));
         };
-        let request = Request { text, reference: reference.ok(), id: &id, force, users: users(&id) };
-        let plan = decide(&index, &request)?;
-        let (removed, trash) = self.shared.carry_out(&mut index, &id, plan)?;
+        let request = Request { text, reference: reference.ok(), force, users };
+        let plan = decide(&index, &request, &named)?;
+        let (removed, trash) = self.shared.carry_out(&mut index, plan)?;
         drop(index);
         drop(trash);
+        Ok(removed)
+    }
+
+    /// Removes only the images of these platforms from what a name stands for.
+    ///
+    /// # Errors
+    /// [`Error::NoPlatform`] where one of them is not there; as for [`ImageStore::remove`]. What was removed by then stays
+    /// removed.
+    pub fn remove_platforms(
+        &self,
+        text: &str,
+        platforms: &[Platform],
+        force: Force,
+        users: &dyn Fn(&Digest) -> Users,
+    ) -> Result<Vec<Removed>> {
+        let images = self.resolve_all(text)?;
+        let mut chosen: Vec<Digest> = Vec::new();
+        for wanted in platforms {
+            let image = images.iter().find(|image| image.config.platform() == *wanted);
+            let missing = || Error::NoPlatform { reference: text.into(), wanted: wanted.to_string() };
+            chosen.push(image.ok_or_else(missing)?.id.clone());
+        }
+        let mut removed = Vec::new();
+        for id in chosen {
+            removed.extend(self.remove(id.as_str(), force, users)?);
+        }
         Ok(removed)
     }
 }
@@ -72,26 +101,26 @@ impl ImageStore {
 struct Request<'a> {
     text: &'a str,
     reference: Option<Reference>,
-    id: &'a Digest,
     force: Force,
-    users: Users,
+    users: &'a dyn Fn(&Digest) -> Users,
 }
 
 impl Request<'_> {
-    fn is_by_id(&self) -> bool {
-        self.id.as_str().starts_with(self.text) || self.id.hex().starts_with(self.text)
-    }
-
-    fn conflict(&self, forcible: bool, reason: String) -> Error {
-        Error::InUse { image: self.id.short().into(), forcible, reason }
+    fn is_by_id(&self, id: &Digest) -> bool {
+        id.as_str().starts_with(self.text) || id.hex().starts_with(self.text)
     }
 }
 
-fn decide(index: &Index, request: &Request<'_>) -> Result<Plan> {
-    let names = index.references_of(request.id);
+fn conflict(id: &Digest, forcible: bool, reason: String) -> Error {
+    Error::InUse { image: id.short().into(), forcible, reason }
+}
+
+fn decide(index: &Index, request: &Request<'_>, named: &ReferenceRecord) -> Result<Plan> {
     match &request.reference {
-        Some(reference) if !request.is_by_id() => decide_by_name(index, request, reference, names),
-        _ => decide_by_id(index, request, names),
+        Some(reference) if !request.is_by_id(&named.image) => {
+            decide_by_name(index, request, reference, named)
+        }
+        _ => decide_by_id(index, request, &named.image),
     }
 }
 
@@ -99,63 +128,89 @@ fn decide_by_name(
     index: &Index,
     request: &Request<'_>,
     reference: &Reference,
-    names: Vec<Reference>,
+    named: &ReferenceRecord,
 ) -> Result<Plan> {
-    let user = request.users.running.as_ref().or(request.users.stopped.as_ref());
-    if let (Force::No, true, Some(container)) = (request.force, is_single(&names), user) {
+    let key = lookup_key(reference);
+    let mut plan = Plan { untag: vec![(key.clone(), named.image.clone())], ..Plan::default() };
+    for id in named.images() {
+        let names = index.references_of(id);
+        check_name_in_use(request, id, &names)?;
+        for name in names_that_follow(&key, &names) {
+            if !plan.untag.iter().any(|(other, _)| other == name) {
+                plan.untag.push((name.clone(), id.clone()));
+            }
+        }
+    }
+    // Where the last name is gone, the image goes with it if nobody objects, and otherwise stays without one.
+    let is_nameless = |id: &&Digest| {
+        index.references_of(id).iter().all(|name| plan.untag.iter().any(|(other, _)| other == name))
+    };
+    let is_free =
+        |id: &&Digest| hard_objection(index, request, id).or_else(|| soft_objection(request, id)).is_none();
+    plan.delete = named.images().filter(is_nameless).filter(is_free).cloned().collect();
+    Ok(plan)
+}
+
+fn check_name_in_use(request: &Request<'_>, id: &Digest, names: &[Reference]) -> Result<()> {
+    let users = (request.users)(id);
+    let user = users.running.as_ref().or(users.stopped.as_ref());
+    if let (Force::No, true, Some(container)) = (request.force, is_single(names), user) {
         return Err(Error::ReferenceInUse {
             reference: request.text.into(),
             container: short(container).into(),
-            image: request.id.short().into(),
+            image: id.short().into(),
         });
     }
-    let key = lookup_key(reference);
-    let mut untag = vec![key.clone()];
-    let others: Vec<&Reference> = names.iter().filter(|name| **name != key).collect();
-    let same_repository = |name: &Reference| name.name() == key.name();
-    let has_tag_left = others.iter().any(|name| name.digest().is_none() && same_repository(name));
-    if key.digest().is_none() && !has_tag_left {
-        let digests = others.iter().filter(|name| name.digest().is_some() && same_repository(name));
-        untag.extend(digests.map(|name| (*name).clone()));
-    }
-    // The last name is gone; the image goes with it where nobody objects, and otherwise stays without one.
-    let is_last = names.iter().all(|name| untag.contains(name));
-    let objection = hard_objection(index, request).or_else(|| soft_objection(request));
-    let delete = is_last && objection.is_none();
-    Ok(Plan { untag, delete })
+    Ok(())
 }
 
-fn decide_by_id(index: &Index, request: &Request<'_>, names: Vec<Reference>) -> Result<Plan> {
-    let referenced = || request.conflict(true, "image is referenced in multiple repositories".into());
-    let is_shared = request.force == Force::No && !is_single(&names);
-    let conflict = hard_objection(index, request)
-        .or_else(|| is_shared.then(referenced))
-        .or_else(|| soft_objection(request));
-    match conflict {
-        Some(conflict) => Err(conflict),
-        None => Ok(Plan { untag: names, delete: true }),
+/// The names by digest that go with the last tag of their repository.
+fn names_that_follow<'n>(key: &Reference, names: &'n [Reference]) -> Vec<&'n Reference> {
+    let others = || names.iter().filter(|name| **name != *key && name.name() == key.name());
+    if key.digest().is_some() || others().any(|name| name.digest().is_none()) {
+        return Vec::new();
     }
+    others().collect()
+}
+
+fn decide_by_id(index: &Index, request: &Request<'_>, id: &Digest) -> Result<Plan> {
+    let names = index.references_of(id);
+    let referenced = || conflict(id, true, "image is referenced in multiple repositories".into());
+    let is_shared = request.force == Force::No && !is_single(&names);
+    let objection = hard_objection(index, request, id)
+        .or_else(|| is_shared.then(referenced))
+        .or_else(|| soft_objection(request, id));
+    if let Some(objection) = objection {
+        return Err(objection);
+    }
+    let mut plan = Plan { delete: vec![id.clone()], ..Plan::default() };
+    for name in names {
+        match index.references.get(&name).and_then(|record| record.without(|other| other == id)) {
+            Some(left) => plan.keep.push((name, left)),
+            None => plan.untag.push((name, id.clone())),
+        }
+    }
+    Ok(plan)
 }
 
 /// Why the image itself cannot be deleted, even by force.
-fn hard_objection(index: &Index, request: &Request<'_>) -> Option<Error> {
-    if index.has_children(request.id) {
-        return Some(request.conflict(false, "image has dependent child images".into()));
+fn hard_objection(index: &Index, request: &Request<'_>, id: &Digest) -> Option<Error> {
+    if index.has_children(id) {
+        return Some(conflict(id, false, "image has dependent child images".into()));
     }
-    if let Some(container) = &request.users.running {
-        let reason = format!("image is being used by running container {}", short(container));
-        return Some(request.conflict(false, reason));
-    }
-    None
+    let container = (request.users)(id).running?;
+    let reason = format!("image is being used by running container {}", short(&container));
+    Some(conflict(id, false, reason))
 }
 
 /// Why it cannot be deleted without force, names aside.
-fn soft_objection(request: &Request<'_>) -> Option<Error> {
-    if let (Force::No, Some(container)) = (request.force, &request.users.stopped) {
-        let reason = format!("image is being used by stopped container {}", short(container));
-        return Some(request.conflict(true, reason));
+fn soft_objection(request: &Request<'_>, id: &Digest) -> Option<Error> {
+    if request.force == Force::Yes {
+        return None;
     }
-    None
+    let container = (request.users)(id).stopped?;
+    let reason = format!("image is being used by stopped container {}", short(&container));
+    Some(conflict(id, true, reason))
 }
 
 /// Whether the names are at most one tag, with digests in its repository only.
@@ -173,33 +228,34 @@ fn short(container: &str) -> &str {
 }
 
 impl Shared {
-    fn carry_out(
-        &self,
-        index: &mut Index,
-        id: &Digest,
-        plan: Plan,
-    ) -> Result<(Vec<Removed>, Vec<sys::trash::Discarded>)> {
+    fn carry_out(&self, index: &mut Index, plan: Plan) -> Result<(Vec<Removed>, Vec<sys::trash::Discarded>)> {
         self.records.transaction::<_, Error>(|transaction| {
-            for name in &plan.untag {
+            for (name, _) in &plan.untag {
                 transaction.remove::<ReferenceRecord>(&name.to_string())?;
             }
-            if plan.delete {
+            for (name, left) in &plan.keep {
+                transaction.put(&name.to_string(), left)?;
+            }
+            for id in &plan.delete {
                 transaction.remove::<ImageRecord>(id.as_str())?;
             }
             Ok(())
         })?;
+        index.references.extend(plan.keep);
         let mut removed = Vec::new();
-        for name in plan.untag {
+        for (name, id) in plan.untag {
             index.references.remove(&name);
-            removed.push(Removed::Untagged(name, id.clone()));
+            removed.push(Removed::Untagged(name, id));
         }
-        if !plan.delete {
+        if plan.delete.is_empty() {
             return Ok((removed, Vec::new()));
         }
-        let entry = index.images.remove(id);
-        removed.push(Removed::Image(id.clone()));
-        let layers = entry.as_ref().map_or(&[][..], |entry| &entry.record.layers);
-        removed.extend(removed_chains(index, layers).into_iter().map(Removed::Layer));
+        for id in plan.delete {
+            let entry = index.images.remove(&id);
+            removed.push(Removed::Image(id));
+            let layers = entry.as_ref().map_or(&[][..], |entry| &entry.record.layers);
+            removed.extend(removed_chains(index, layers).into_iter().map(Removed::Layer));
+        }
         Ok((removed, self.collect(index)?))
     }
 }

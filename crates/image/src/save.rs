@@ -9,12 +9,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use oci::{Digest, Reference};
+use oci::{Digest, Platform, Reference};
 use serde::Serialize;
 
 use crate::content::Content;
 use crate::error::{Error, Result};
+use crate::image::Image;
 use crate::manifest::{Descriptor, media, to_json};
+use crate::record::ReferenceRecord;
 use crate::store::{ImageStore, Shared};
 use crate::tar::writer::{END, EntryHeader, padding};
 
@@ -22,58 +24,117 @@ use crate::tar::writer::{END, EntryHeader, padding};
 #[derive(Debug)]
 pub struct Archive {
     images: Vec<Named>,
+    indexes: BTreeMap<Reference, SavedIndex>,
 }
 
 /// An image, with the names it is saved under.
 #[derive(Debug)]
 struct Named {
     content: Content,
+    /// Those that stand for it alone.
     names: BTreeSet<Reference>,
+    /// Those that stand for an index, in which it is the first one.
+    listed: BTreeSet<Reference>,
+    is_listed: bool,
+}
+
+/// The index that a name stands for.
+#[derive(Debug)]
+struct SavedIndex {
+    descriptor: Descriptor,
+    document: Vec<u8>,
 }
 
 impl ImageStore {
     /// The archive of the images that `names` name: by ID without a name, by tag with that one, by repository with all
     /// tags in it.
+    /// Of a name with several platforms all that are here are taken, or those in `platforms`, if there are any.
     ///
     /// # Errors
-    /// [`Error::NoReference`] and [`Error::NotFound`]; as for [`ImageStore::content`].
-    pub fn save(&self, names: &[String]) -> Result<Archive> {
-        let mut wanted: Vec<(Digest, BTreeSet<Reference>)> = Vec::new();
+    /// [`Error::NoReference`], [`Error::NoPlatform`] and [`Error::NotFound`]; as for [`ImageStore::content`].
+    pub fn save(&self, names: &[String], platforms: &[Platform]) -> Result<Archive> {
+        let mut archive = Archive { images: Vec::new(), indexes: BTreeMap::new() };
         for name in names {
-            for (id, reference) in self.named(name)? {
-                let at = wanted.iter().position(|(other, _)| *other == id).unwrap_or_else(|| {
-                    wanted.push((id, BTreeSet::new()));
-                    wanted.len() - 1
-                });
-                wanted[at].1.extend(reference);
+            for (record, reference) in self.named(name)? {
+                let images = self.of_platforms(name, &record, platforms)?;
+                let index = record.index.filter(|_| images.len() > 1).zip(reference.clone());
+                if let Some((descriptor, reference)) = index.clone() {
+                    let document = self.shared.read_blob(&descriptor.digest)?;
+                    archive.indexes.insert(reference, SavedIndex { descriptor, document });
+                }
+                for (at, id) in images.into_iter().enumerate() {
+                    let named = archive.image(self, id)?;
+                    named.is_listed |= index.is_some();
+                    match index {
+                        Some(_) if at == 0 => named.listed.extend(reference.clone()),
+                        Some(_) => {}
+                        None => named.names.extend(reference.clone()),
+                    }
+                }
             }
         }
-        let named = |(id, names)| Ok(Named { content: self.content(&id)?, names });
-        Ok(Archive { images: wanted.into_iter().map(named).collect::<Result<_>>()? })
+        Ok(archive)
+    }
+
+    /// The images of a name that are wanted.
+    fn of_platforms(
+        &self,
+        name: &str,
+        record: &ReferenceRecord,
+        platforms: &[Platform],
+    ) -> Result<Vec<Digest>> {
+        if platforms.is_empty() {
+            return Ok(record.images().cloned().collect());
+        }
+        let images: Vec<Image> = record.images().map(|id| self.image(id)).collect::<Result<_>>()?;
+        let of = |wanted: &Platform| {
+            let image = images.iter().find(|image| image.config.platform() == *wanted);
+            let missing = || Error::NoPlatform { reference: name.into(), wanted: wanted.to_string() };
+            image.map(|image| image.id.clone()).ok_or_else(missing)
+        };
+        platforms.iter().map(of).collect()
     }
 
     /// What `docker save` takes a text for.
-    fn named(&self, text: &str) -> Result<Vec<(Digest, Option<Reference>)>> {
-        let by_id = |text: &str| Ok(vec![(self.shared.find(text)?, None)]);
+    fn named(&self, text: &str) -> Result<Vec<(ReferenceRecord, Option<Reference>)>> {
+        let by_id = |text: &str| Ok(vec![(self.shared.find_all(text)?, None)]);
         let Ok(reference) = Reference::parse(text) else { return by_id(text) };
         if reference.digest().is_some() || reference.familiar_name() == "sha256" {
             return by_id(text);
         }
         let index = self.shared.read();
         if reference.tag().is_some() {
-            let record = index.references.get(&reference);
-            let id = record.map(|record| record.image.clone());
-            return Ok(vec![(id.ok_or_else(|| Error::NoReference(text.into()))?, Some(reference))]);
+            let record = index.references.get(&reference).cloned();
+            return Ok(vec![(record.ok_or_else(|| Error::NoReference(text.into()))?, Some(reference))]);
         }
         let in_repository = |name: &Reference| name.tag().is_some() && name.name() == reference.name();
         let tags = index.references.iter().filter(|(name, _)| in_repository(name));
-        let tags: Vec<_> = tags.map(|(name, record)| (record.image.clone(), Some(name.clone()))).collect();
+        let tags: Vec<_> = tags.map(|(name, record)| (record.clone(), Some(name.clone()))).collect();
         drop(index);
         if tags.is_empty() { by_id(text) } else { Ok(tags) }
     }
 }
 
+impl Named {
+    fn all_names(&self) -> impl Iterator<Item = &Reference> {
+        self.names.union(&self.listed)
+    }
+}
+
 impl Archive {
+    /// The image with this ID, which is added where it is not there.
+    fn image(&mut self, store: &ImageStore, id: Digest) -> Result<&mut Named> {
+        let at = match self.images.iter().position(|other| other.content.id == id) {
+            Some(at) => at,
+            None => {
+                let (names, listed) = (BTreeSet::new(), BTreeSet::new());
+                self.images.push(Named { content: store.content(&id)?, names, listed, is_listed: false });
+                self.images.len() - 1
+            }
+        };
+        Ok(&mut self.images[at])
+    }
+
     /// The IDs of the images in it.
     pub fn images(&self) -> impl Iterator<Item = &Digest> {
         self.images.iter().map(|image| &image.content.id)
@@ -104,6 +165,9 @@ impl Archive {
     /// All blobs, each once: manifests, configurations, layers; by digest within these.
     fn blobs(&self) -> Vec<(u8, &Descriptor, Option<&[u8]>)> {
         let mut seen = BTreeMap::new();
+        for SavedIndex { descriptor, document } in self.indexes.values() {
+            seen.entry(&descriptor.digest).or_insert((0, descriptor, Some(&document[..])));
+        }
         for Named { content, .. } in &self.images {
             seen.entry(&content.manifest.digest).or_insert((
                 0,
@@ -123,8 +187,8 @@ impl Archive {
 
     /// `index.json`: an entry for each name.
     fn index(&self) -> Vec<u8> {
-        let entry = |content: &Content, name: Option<&Reference>| {
-            let Descriptor { media_type, digest, size, .. } = &content.manifest;
+        let entry = |described: &Descriptor, name: Option<&Reference>| {
+            let Descriptor { media_type, digest, size, .. } = described;
             let annotations = name.map(|name| {
                 BTreeMap::from([
                     ("io.containerd.image.name".to_owned(), name.to_string()),
@@ -136,10 +200,15 @@ impl Archive {
             });
             Descriptor { annotations, ..Descriptor::new(media_type, digest.clone(), *size) }
         };
-        let entries = self.images.iter().flat_map(|Named { content, names }| match names.is_empty() {
-            true => vec![entry(content, None)],
-            false => names.iter().map(|name| entry(content, Some(name))).collect(),
+        let images = self.images.iter().flat_map(|image| {
+            let manifest = &image.content.manifest;
+            match image.names.is_empty() && !image.is_listed {
+                true => vec![entry(manifest, None)],
+                false => image.names.iter().map(|name| entry(manifest, Some(name))).collect(),
+            }
         });
+        let indexes = self.indexes.iter().map(|(name, saved)| entry(&saved.descriptor, Some(name)));
+        let entries = images.chain(indexes);
         to_json(&serde_json::json!({
             "schemaVersion": 2,
             "mediaType": media::OCI_INDEX,
@@ -156,7 +225,8 @@ impl Archive {
     /// `repositories`, for readers that are still older: which layer is the topmost of a tag.
     fn repositories(&self) -> Vec<u8> {
         let mut repositories: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
-        for Named { content, names } in &self.images {
+        for image in &self.images {
+            let (content, names) = (&image.content, image.all_names());
             let Some(top) = content.layers.last() else { continue };
             for name in names {
                 let tags = repositories.entry(name.familiar_name()).or_default();
@@ -178,8 +248,9 @@ struct Item {
 }
 
 impl Item {
-    fn of(Named { content, names }: &Named) -> Self {
-        let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
+    fn of(image: &Named) -> Self {
+        let content = &image.content;
+        let tags: Vec<String> = image.all_names().map(Reference::familiar).collect();
         let sources = content.layers.iter().map(|layer| (layer.diff_id.clone(), layer.blob.clone()));
         Self {
             config: path_of(&content.id),

@@ -63,13 +63,28 @@ impl ImageStore {
     /// # Errors
     /// Also [`Error::Platform`].
     pub fn resolve_for(&self, text: &str, wanted: &Platform) -> Result<Image> {
-        let image = self.resolve(text)?;
-        let found = image.config.platform();
-        if found.satisfies(wanted) {
+        let named = self.shared.find_all(text)?;
+        let mut best: Option<(u32, Image)> = None;
+        for id in named.images() {
+            let image = self.image(id)?;
+            let distance = image.config.platform().distance(wanted);
+            if let Some(distance) = distance.filter(|it| best.as_ref().is_none_or(|(best, _)| it < best)) {
+                best = Some((distance, image));
+            }
+        }
+        if let Some((_, image)) = best {
             return Ok(image);
         }
-        let (found, wanted) = (found.to_string(), wanted.to_string());
-        Err(Error::Platform { reference: text.into(), found, wanted })
+        let found = self.image(&named.image)?.config.platform().to_string();
+        Err(Error::Platform { reference: text.into(), found, wanted: wanted.to_string() })
+    }
+
+    /// All images that `text` names: those of several platforms where they came as one.
+    ///
+    /// # Errors
+    /// As for [`ImageStore::resolve`].
+    pub fn resolve_all(&self, text: &str) -> Result<Vec<Image>> {
+        self.shared.find_all(text)?.images().map(|id| self.image(id)).collect()
     }
 
     /// The image with this ID.
@@ -142,9 +157,10 @@ impl ImageStore {
         if target.digest().is_some() {
             return Err(Error::TagWithDigest);
         }
-        let id = self.shared.find(source)?;
+        let named = self.shared.find_all(source)?;
+        let id = named.image.clone();
         let mut index = self.shared.write();
-        self.shared.add_references(&mut index, &id, &[target.clone().or_latest()])?;
+        self.shared.add_name(&mut index, named, target)?;
         drop(index);
         self.image(&id)
     }
@@ -161,9 +177,13 @@ impl Shared {
     }
 
     pub(crate) fn find(&self, text: &str) -> Result<Digest> {
+        self.find_all(text).map(|named| named.image)
+    }
+
+    pub(crate) fn find_all(&self, text: &str) -> Result<ReferenceRecord> {
         let parsed = Reference::parse(text);
-        if let Some(id) = self.read().find(text, parsed.as_ref().ok()) {
-            return Ok(id);
+        if let Some(named) = self.read().find_all(text, parsed.as_ref().ok()) {
+            return Ok(named);
         }
         match parsed {
             Ok(reference) => Err(Error::NotFound(reference.or_latest().familiar())),
@@ -193,7 +213,7 @@ impl Shared {
         })
     }
 
-    fn config(&self, id: &Digest, entry: &ImageEntry) -> Result<Arc<ImageConfig>> {
+    pub(crate) fn config(&self, id: &Digest, entry: &ImageEntry) -> Result<Arc<ImageConfig>> {
         if let Some(config) = entry.config.get() {
             return Ok(Arc::clone(config));
         }
@@ -216,28 +236,28 @@ impl Shared {
         Err(Error::Digest { what: "blob", expected: digest.clone(), actual })
     }
 
-    /// Names an image, in the records and in memory.
-    pub(crate) fn add_references(
-        &self,
-        index: &mut Index,
-        id: &Digest,
-        references: &[Reference],
-    ) -> Result<()> {
-        let entry = index.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+    /// Gives images a further name, in the records and in memory.
+    fn add_name(&self, index: &mut Index, named: ReferenceRecord, name: &Reference) -> Result<()> {
         let now = Timestamp::now().as_nanosecond() as i64;
-        let record = ImageRecord { tagged_at: Some(now), ..entry.record.clone() };
-        let named = ReferenceRecord { image: id.clone() };
-        let keys: Vec<Reference> = references.iter().map(lookup_key).collect();
+        let mut changed = Vec::new();
+        for id in named.images() {
+            let entry = index.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+            changed.push((id.clone(), ImageRecord { tagged_at: Some(now), ..entry.record.clone() }));
+        }
+        let key = lookup_key(name);
         self.records.transaction::<_, Error>(|transaction| {
-            for key in &keys {
-                transaction.put(&key.to_string(), &named)?;
+            transaction.put(&key.to_string(), &named)?;
+            for (id, record) in &changed {
+                transaction.put(id.as_str(), record)?;
             }
-            transaction.put(id.as_str(), &record)?;
             Ok(())
         })?;
-        let entry = Arc::new(entry.with_record(record));
-        index.images.insert(id.clone(), entry);
-        index.references.extend(keys.into_iter().map(|key| (key, named.clone())));
+        for (id, record) in changed {
+            if let Some(entry) = index.images.get_mut(&id) {
+                *entry = Arc::new(entry.with_record(record));
+            }
+        }
+        index.references.insert(key, named);
         Ok(())
     }
 

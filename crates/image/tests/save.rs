@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use image::{Force, ImageStore};
-use oci::{Platform, Reference};
+use oci::Reference;
 use serde_json::Value;
 use support::{Archive, Scratch, no_users};
 
 fn saved(store: &ImageStore, names: &[&str]) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut bytes = Vec::new();
-    store.save(&names).unwrap().into_reader().read_to_end(&mut bytes).unwrap();
+    store.save(&names, &[]).unwrap().into_reader().read_to_end(&mut bytes).unwrap();
     bytes
 }
 
@@ -47,7 +47,7 @@ fn saved_image_is_the_same_in_another_store() {
     let (here, there) = (Scratch::new(), Scratch::new());
     let (store, other) = (two_images(&here), there.open());
     let archive = saved(&store, &["team/one:1"]);
-    let loaded = other.load(&archive[..], &Platform::host()).unwrap();
+    let loaded = other.load(&archive[..], &[]).unwrap();
     let image = store.resolve("team/one:1").unwrap();
     assert_eq!(loaded[0].image, image.id);
     assert_eq!(loaded[0].reference.as_ref().unwrap().familiar(), "team/one:1");
@@ -112,7 +112,7 @@ fn image_saved_by_its_id_has_no_name() {
 fn unknown_name_is_an_error() {
     let scratch = Scratch::new();
     let store = two_images(&scratch);
-    let error = |name: &str| store.save(&[name.to_owned()]).unwrap_err().to_string();
+    let error = |name: &str| store.save(&[name.to_owned()], &[]).unwrap_err().to_string();
     assert_eq!(error("team/one:3"), "reference does not exist");
     assert_eq!(error("team/two"), "No such image: team/two:latest");
     assert_eq!(error("Bad//name"), "invalid reference format");
@@ -123,7 +123,7 @@ fn image_removed_while_it_is_saved_is_whole_in_the_archive_and_gone_afterwards()
     let scratch = Scratch::new();
     let store = two_images(&scratch);
     let expected = saved(&store, &["team/one"]);
-    let archive = store.save(&["team/one".into()]).unwrap();
+    let archive = store.save(&["team/one".into()], &[]).unwrap();
     store.remove("team/one:1", Force::No, &no_users).unwrap();
     store.remove("team/one:2", Force::No, &no_users).unwrap();
     let mut reader = archive.into_reader();
@@ -140,7 +140,7 @@ fn blob_that_was_cut_off_ends_the_archive_with_an_error() {
     let store = two_images(&scratch);
     let image = store.resolve("team/one:1").unwrap();
     let content = store.content(&image.id).unwrap();
-    let archive = store.save(&["team/one:1".into()]).unwrap();
+    let archive = store.save(&["team/one:1".into()], &[]).unwrap();
     let path = scratch.root().join("blobs/sha256").join(content.layers[0].blob.digest.hex());
     std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(100).unwrap();
     let error = archive.into_reader().read_to_end(&mut Vec::new()).unwrap_err();

@@ -50,6 +50,12 @@ pub enum Error {
     /// All tags of a repository are to be pushed, and there is none.
     #[error("no tags to push for {0}")]
     NoTags(String),
+    /// The registry lists a tag that cannot be one.
+    #[error("invalid tag {0:?} in the registry's list")]
+    Tag(String),
+    /// The registry lists more tags than anybody has.
+    #[error("more than {0} tags in the registry's list")]
+    TooManyTags(usize),
     /// What is to be pushed is named by a digest.
     #[error("cannot push a digest reference")]
     PushByDigest,
@@ -80,7 +86,7 @@ pub enum Error {
     /// The registry could not be reached or stopped answering.
     #[error("{method} {url:?}: {reason}")]
     Network {
-        /// `Get`, `Head`, `Post`, `Patch` or `Put`.
+        /// `Get`, `Head`, `Post`, `Patch`, `Put` or `Delete`.
         method: &'static str,
         /// What was asked for.
         url: String,
@@ -155,7 +161,12 @@ impl Error {
             Self::Api(error) if error.code == "UNAUTHORIZED" => ErrorKind::Unauthorized,
             Self::Authentication(_) => ErrorKind::Unauthorized,
             Self::Login { status, .. } if status.starts_with("401") => ErrorKind::Unauthorized,
-            Self::TooBig { .. } | Self::Host(_) | Self::Nesting(_) | Self::PushByDigest => ErrorKind::Invalid,
+            Self::TooBig { .. }
+            | Self::Tag(_)
+            | Self::TooManyTags(_)
+            | Self::Host(_)
+            | Self::Nesting(_)
+            | Self::PushByDigest => ErrorKind::Invalid,
             Self::Api(_)
             | Self::Login { .. }
             | Self::Status(_)

@@ -6,7 +6,8 @@
 //! before it is used.
 //!
 //! [`Registry::push`] brings an image to a registry: what is not there yet, several blobs at a time, and then the manifest
-//! as it came or was made. An upload that broke off goes on where the registry says, or begins again.
+//! as it came or was made; an index too, where every image in it is here. Layers that are stored as plain tars are compressed
+//! for it, unless the registry has what became of them before. An upload that broke off goes on where the registry says, or begins again.
 //!
 //! Credentials go to the registry they are for and to the token service it names, never after a redirect to another
 //! host, nor to another host that is to take an upload.
@@ -38,7 +39,7 @@ use std::time::Duration;
 
 pub use auth::Credentials;
 pub use error::{ApiError, Error, ErrorKind};
-pub use progress::{Detail, Progress, ProgressSink};
+pub use progress::{Detail, Outcome, Progress, ProgressSink};
 pub use pull::{PullRequest, Pulled, Status};
 pub use push::{PushRequest, Pushed};
 

@@ -1,6 +1,6 @@
 //! Fetching manifests and choosing among them.
 
-use image::manifest::{Descriptor, Document, MAX_MANIFEST_SIZE, Manifest, media};
+use image::manifest::{Descriptor, Document, MAX_MANIFEST_SIZE, Manifest, ManifestError, media};
 use oci::{Digest, Hasher, Platform, Reference};
 use reqwest::header::CONTENT_TYPE;
 
@@ -28,8 +28,8 @@ pub(crate) struct Chosen {
     pub(crate) descriptor: Descriptor,
     /// All documents on the way, byte for byte.
     pub(crate) documents: Vec<(Digest, Vec<u8>)>,
-    /// Whether an index had a choice.
-    pub(crate) was_index: bool,
+    /// The index that had a choice, if one did.
+    pub(crate) index: Option<Descriptor>,
 }
 
 /// Fetches what `reference` stands for, and what is for `platform` in it.
@@ -43,22 +43,64 @@ pub(crate) async fn choose(
         (None, tag) => tag.unwrap_or("latest").to_owned(),
     };
     let mut current = fetch(session, reference, &name, reference.digest()).await?;
-    let (digest, mut documents, mut was_index) = (current.descriptor.digest.clone(), Vec::new(), false);
+    let (digest, mut documents, mut list) = (current.descriptor.digest.clone(), Vec::new(), None);
     for _ in 0..MAX_DEPTH {
         documents.push((current.descriptor.digest.clone(), current.content));
         match current.document {
             Document::Manifest(manifest) => {
-                return Ok(Chosen { digest, manifest, descriptor: current.descriptor, documents, was_index });
+                let descriptor = current.descriptor;
+                return Ok(Chosen { digest, manifest, descriptor, documents, index: list });
             }
             Document::Index(index) => {
                 let chosen = index.select(platform);
                 let entry = chosen.first().ok_or_else(|| Error::NoPlatform(platform.to_string()))?;
+                // The outermost is what the name stands for.
+                list.get_or_insert(current.descriptor);
                 current = fetch(session, reference, entry.digest.as_str(), Some(&entry.digest)).await?;
-                was_index = true;
             }
         }
     }
     Err(Error::Nesting(MAX_DEPTH))
+}
+
+/// Bytes that a page of the list of tags may have, and tags that it may list in all.
+const MAX_TAGS_PAGE: u64 = 4 << 20;
+const MAX_TAGS: usize = 100_000;
+
+/// All tags of a repository (distribution specification, "Listing Tags").
+pub(crate) async fn tags(session: &Session<'_>, reference: &Reference) -> Result<Vec<String>, Error> {
+    #[derive(serde::Deserialize)]
+    struct Page {
+        tags: Option<Vec<String>>,
+    }
+    let mut url = session.url("tags/list")?;
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let answer = session.request(reqwest::Method::GET, &url, &|builder| Ok(builder)).await;
+        let response = answer.map_err(|error| named(error, reference))?;
+        let next = next_page(&response).and_then(|next| response.url().join(&next).ok());
+        let body = limited_body(response, "list of tags", MAX_TAGS_PAGE).await?;
+        let malformed = |source| ManifestError::Malformed { what: "list of tags", source };
+        let page: Page =
+            serde_json::from_slice(&body).map_err(|error| image::Error::from(malformed(error)))?;
+        let tags = page.tags.unwrap_or_default();
+        let is_last = tags.is_empty();
+        found.extend(tags);
+        if found.len() > MAX_TAGS {
+            return Err(Error::TooManyTags(MAX_TAGS));
+        }
+        match next.filter(|next| !is_last && session.is_own(next)) {
+            Some(next) => url = next,
+            None => return Ok(found),
+        }
+    }
+}
+
+/// `Link: <…>; rel="next"`.
+fn next_page(response: &reqwest::Response) -> Option<String> {
+    let link = response.headers().get("link")?.to_str().ok()?;
+    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("next").then(|| target.to_owned())
 }
 
 struct Fetched {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use image::manifest::Descriptor;
 use serde::Serialize;
 
 use crate::push::Pushed;
@@ -21,9 +22,27 @@ pub struct Progress {
     /// What it is about: the short digest of a layer, or the tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What was pushed, for programs.
+    /// What came of it, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aux: Option<Pushed>,
+    pub aux: Option<Outcome>,
+}
+
+/// What came of a push, as programs want it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// A tag that was pushed.
+    Pushed(Pushed),
+    /// One image went instead of an index that is not whole here.
+    #[serde(rename_all = "camelCase")]
+    Instead {
+        /// Says which kind of outcome it is.
+        manifest_pushed_instead_of_index: bool,
+        /// The index.
+        original_index: Descriptor,
+        /// The image's manifest.
+        selected_manifest: Descriptor,
+    },
 }
 
 /// How far something is, in bytes.
@@ -57,8 +76,8 @@ impl Progress {
         Self { status: status.into(), detail: Some(Detail::default()), id: Some(id.into()), aux: None }
     }
 
-    /// What was pushed.
-    pub(crate) fn pushed(aux: Pushed) -> Self {
+    /// What came of a push.
+    pub(crate) fn outcome(aux: Outcome) -> Self {
         Self { status: String::new(), detail: Some(Detail::default()), id: None, aux: Some(aux) }
     }
 }

@@ -9,7 +9,7 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 
 use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
-use crate::manifest::{Chosen, choose};
+use crate::manifest::{Chosen, choose, tags};
 use crate::progress::{Progress, ProgressSink};
 use crate::session::{Access, Session};
 use crate::{Credentials, Registry};
@@ -59,26 +59,40 @@ impl Registry {
         request: PullRequest,
         progress: ProgressSink,
     ) -> Result<Pulled, Error> {
-        let reference = request.reference.or_latest();
-        let platform = request.platform.clone().unwrap_or_default();
-        let session = Session::connect(&self.config, &reference, request.credentials, Access::Pull).await?;
-        let id = reference
-            .digest()
-            .map_or_else(|| reference.tag().unwrap_or_default().to_owned(), Digest::to_string);
-        progress(Progress::about(&id, &format!("Pulling from {}", reference.path())));
-        let chosen = choose(&session, &reference, &platform).await?;
+        let PullRequest { reference, platform, credentials } = request;
+        let reference = reference.or_latest();
+        let session = Session::connect(&self.config, &reference, credentials, Access::Pull).await?;
         let pull = Pull { registry: self, store, session: &session, progress: &progress };
-        let (image, status) = pull.run(&reference, &chosen).await?;
-        if request.platform.is_some() && !chosen.was_index {
-            pull.warn_platform(&reference, &image, &platform).await?;
+        let pulled = pull.one(&reference, platform).await?;
+        pull.tell_status(&reference, pulled.status);
+        Ok(pulled)
+    }
+
+    /// Pulls all tags of a repository, as [`Registry::pull`] does one. Those that are not for the platform are left out.
+    ///
+    /// # Errors
+    /// As for [`Registry::pull`]. Tags that were pulled by then stay.
+    pub async fn pull_all(
+        &self,
+        store: &ImageStore,
+        request: PullRequest,
+        progress: ProgressSink,
+    ) -> Result<Vec<Pulled>, Error> {
+        let PullRequest { reference, platform, credentials } = request;
+        let session = Session::connect(&self.config, &reference, credentials, Access::Pull).await?;
+        let pull = Pull { registry: self, store, session: &session, progress: &progress };
+        let mut all = Vec::new();
+        for tag in tags(&session, &reference).await? {
+            let name = reference.with_tag(&tag).map_err(|_| Error::Tag(tag))?;
+            match pull.one(&name, platform.clone()).await {
+                Ok(pulled) => all.push(pulled),
+                Err(Error::NoPlatform(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-        progress(Progress::message(format!("Digest: {}", chosen.digest)));
-        let familiar = reference.familiar();
-        progress(Progress::message(match status {
-            Status::Downloaded => format!("Status: Downloaded newer image for {familiar}"),
-            Status::UpToDate => format!("Status: Image is up to date for {familiar}"),
-        }));
-        Ok(Pulled { image, digest: chosen.digest, status })
+        let is_new = all.iter().any(|pulled| pulled.status == Status::Downloaded);
+        pull.tell_status(&reference, if is_new { Status::Downloaded } else { Status::UpToDate });
+        Ok(all)
     }
 }
 
@@ -90,6 +104,29 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
+    async fn one(&self, reference: &Reference, platform: Option<Platform>) -> Result<Pulled, Error> {
+        let id = reference
+            .digest()
+            .map_or_else(|| reference.tag().unwrap_or_default().to_owned(), Digest::to_string);
+        (self.progress)(Progress::about(&id, &format!("Pulling from {}", reference.path())));
+        let wanted = platform.clone().unwrap_or_default();
+        let chosen = choose(self.session, reference, &wanted).await?;
+        let (image, status) = self.run(reference, &chosen).await?;
+        if platform.is_some() && chosen.index.is_none() {
+            self.warn_platform(reference, &image, &wanted).await?;
+        }
+        (self.progress)(Progress::message(format!("Digest: {}", chosen.digest)));
+        Ok(Pulled { image, digest: chosen.digest, status })
+    }
+
+    fn tell_status(&self, reference: &Reference, status: Status) {
+        let familiar = reference.familiar();
+        (self.progress)(Progress::message(match status {
+            Status::Downloaded => format!("Status: Downloaded newer image for {familiar}"),
+            Status::UpToDate => format!("Status: Image is up to date for {familiar}"),
+        }));
+    }
+
     async fn run(&self, reference: &Reference, chosen: &Chosen) -> Result<(Digest, Status), Error> {
         let id = chosen.manifest.config.digest.clone();
         let status = self.status(reference, &id);
@@ -110,13 +147,18 @@ impl Pull<'_> {
         let draft = self.draft(reference, chosen);
         // All downloads are over, so nobody else has it any more.
         let ingest = Arc::try_unwrap(ingest).map_err(|_| Error::Cancelled)?;
-        blocking(move || ingest.commit(draft)).await?;
+        let index = chosen.index.clone();
+        blocking(move || match index {
+            Some(index) => ingest.commit_listed(draft, index),
+            None => ingest.commit(draft),
+        })
+        .await?;
         Ok((id, status))
     }
 
     fn status(&self, reference: &Reference, id: &Digest) -> Status {
-        match self.store.resolve(&reference.to_string()) {
-            Ok(image) if image.id == *id => Status::UpToDate,
+        match self.store.resolve_all(&reference.to_string()) {
+            Ok(images) if images.iter().any(|image| image.id == *id) => Status::UpToDate,
             _ => Status::Downloaded,
         }
     }

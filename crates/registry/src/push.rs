@@ -1,20 +1,21 @@
 //! Pushing an image.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use image::manifest::Descriptor;
-use image::{Content, ImageStore, LayerContent};
-use oci::{Digest, Reference};
+use image::{Content, ImageStore, IndexContent, LayerContent, Selection};
+use oci::{Digest, Platform, Reference};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::progress::{Meter, Progress, ProgressSink};
+use crate::progress::{Meter, Outcome, Progress, ProgressSink};
 use crate::session::{Access, Session};
-use crate::upload::{BlobUpload, Outcome, backoff};
-use crate::{Credentials, Registry};
+use crate::upload::{self, BlobUpload, Source, backoff};
+use crate::{Config, Credentials, Registry};
 
 /// Other repositories from which a registry is asked to take a blob over, in all.
 const MAX_SOURCES: usize = 8;
@@ -24,6 +25,8 @@ const MAX_SOURCES: usize = 8;
 pub struct PushRequest {
     /// The image, by tag; a repository alone is all tags in it.
     pub reference: Reference,
+    /// Only the image for this platform; `None` is all there is under the name.
+    pub platform: Option<Platform>,
     /// Who asks.
     pub credentials: Option<Credentials>,
 }
@@ -53,15 +56,15 @@ impl Registry {
         request: PushRequest,
         progress: ProgressSink,
     ) -> Result<Vec<Pushed>, Error> {
-        let PushRequest { reference, credentials } = request;
+        let PushRequest { reference, platform, credentials } = request;
         progress(Progress::message(format!("The push refers to repository [{}]", reference.name())));
         let images = images(store, &reference)?;
         let sources = sources(store, &reference, &images);
         let session = Session::connect(&self.config, &reference, credentials, Access::Push(&sources)).await?;
         let push = Push { registry: self, store, session: &session, progress: &progress };
         let mut pushed = Vec::with_capacity(images.len());
-        for (name, id) in images {
-            pushed.push(push.run(&name, id).await?);
+        for (name, _) in images {
+            pushed.push(push.run(&name, platform.clone()).await?);
         }
         Ok(pushed)
     }
@@ -104,26 +107,58 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    async fn run(&self, name: &Reference, id: Digest) -> Result<Pushed, Error> {
-        let store = self.store.clone();
-        let content = blocking(move || store.content(&id)).await?;
-        self.blobs(&content).await?;
-        self.manifest(name, &content).await?;
-        let pushed = Pushed {
-            tag: name.tag().unwrap_or_default().to_owned(),
-            digest: content.manifest.digest.clone(),
-            size: content.manifest.size,
+    /// Brings what a name stands for, as far as it is here.
+    async fn run(&self, name: &Reference, platform: Option<Platform>) -> Result<Pushed, Error> {
+        let tag = name.tag().unwrap_or_default();
+        let (store, wanted) = (self.store.clone(), name.clone());
+        let selection = blocking(move || store.select(&wanted, platform.as_ref())).await?;
+        let (pushed, instead_of) = match selection {
+            Selection::Image { content, instead_of } => (self.image(name, content, tag).await?, instead_of),
+            Selection::Index(index) => (self.index(name, index).await?, None),
         };
-        let (store, name) = (self.store.clone(), name.clone());
-        blocking(move || store.set_pushed(&content, &name)).await?;
-        let Pushed { tag, digest, size } = &pushed;
+        let (digest, size) = (pushed.digest.clone(), pushed.size);
         (self.progress)(Progress::message(format!("{tag}: digest: {digest} size: {size}")));
-        (self.progress)(Progress::pushed(pushed.clone()));
-        Ok(pushed)
+        let pushed_tag = Pushed { tag: tag.to_owned(), digest, size };
+        (self.progress)(Progress::outcome(Outcome::Pushed(pushed_tag.clone())));
+        if let Some(original_index) = instead_of {
+            (self.progress)(Progress::outcome(Outcome::Instead {
+                manifest_pushed_instead_of_index: true,
+                original_index,
+                selected_manifest: pushed,
+            }));
+        }
+        Ok(pushed_tag)
     }
 
-    /// Brings everything that the manifest names, the topmost layer first, as dockerd does.
-    async fn blobs(&self, content: &Content) -> Result<(), Error> {
+    /// Brings all images of an index, and then the index.
+    async fn index(&self, name: &Reference, whole: IndexContent) -> Result<Descriptor, Error> {
+        let IndexContent { index, document, images } = whole;
+        for content in &images {
+            self.blobs(content).await?;
+            let digest = content.manifest.digest.as_str();
+            self.document(name, digest, &content.manifest, &content.document).await?;
+        }
+        self.document(name, name.tag().unwrap_or_default(), &index, &document).await?;
+        let (store, name, pushed) = (self.store.clone(), name.clone(), index.clone());
+        blocking(move || store.set_index_pushed(&pushed, &name)).await?;
+        Ok(index)
+    }
+
+    /// Brings one image under a tag or digest.
+    async fn image(&self, name: &Reference, content: Content, tag: &str) -> Result<Descriptor, Error> {
+        let forms = self.blobs(&content).await?;
+        let is_as_stored = content.layers.iter().zip(&forms).all(|(layer, form)| layer.blob == *form);
+        let content = if is_as_stored { content } else { content.with_layers(forms) };
+        self.document(name, tag, &content.manifest, &content.document).await?;
+        let manifest = content.manifest.clone();
+        let (store, name) = (self.store.clone(), name.clone());
+        blocking(move || store.set_pushed(&content, &name)).await?;
+        Ok(manifest)
+    }
+
+    /// Brings everything that the manifest names, the topmost layer first, as dockerd does. The result is what each layer
+    /// became, in the order of the image.
+    async fn blobs(&self, content: &Content) -> Result<Vec<Descriptor>, Error> {
         let mut layers: Vec<&LayerContent> = Vec::new();
         for layer in content.layers.iter().rev() {
             if !layers.iter().any(|other| other.blob.digest == layer.blob.digest) {
@@ -137,43 +172,121 @@ impl Push<'_> {
         for layer in layers.iter().skip(parallel) {
             (self.progress)(Progress::step(layer.diff_id.short(), "Waiting"));
         }
+        // What a registry has as plain tars stays that, so that digests stay.
+        let is_kept = content.layers.iter().all(|it| !it.is_plain()) || self.store.is_from_registry(content);
         // A list, because the compiler cannot tell of a closure over borrowed layers that its futures are `Send`.
-        let mut uploads = Vec::with_capacity(layers.len() + 1);
+        let mut uploads: Vec<Pin<Box<dyn Future<Output = Result<Uploaded, Error>> + Send + '_>>> = Vec::new();
         for layer in layers {
-            uploads.push(self.blob(&layer.blob, Some(&layer.diff_id)));
+            match layer.is_plain() && !is_kept {
+                true => uploads.push(Box::pin(self.plain_layer(layer))),
+                false => uploads.push(Box::pin(self.stored_layer(layer))),
+            }
         }
-        uploads.push(self.blob(&content.config, None));
-        stream::iter(uploads).buffer_unordered(parallel).try_collect().await
+        uploads.push(Box::pin(self.config(&content.config)));
+        let done: Vec<Uploaded> = stream::iter(uploads).buffer_unordered(parallel).try_collect().await?;
+        let form = |layer: &LayerContent| {
+            let found = done.iter().find(|(stored, _)| *stored == layer.blob.digest);
+            found.map_or_else(|| layer.blob.clone(), |(_, form)| form.clone())
+        };
+        Ok(content.layers.iter().map(form).collect())
+    }
+
+    async fn config(&self, blob: &Descriptor) -> Result<Uploaded, Error> {
+        self.upload(Source::Store(self.store), blob, None, None).run().await?;
+        Ok((blob.digest.clone(), blob.clone()))
+    }
+
+    async fn stored_layer(&self, layer: &LayerContent) -> Result<Uploaded, Error> {
+        let LayerContent { blob, diff_id } = layer;
+        let meter = Meter::new(self.progress, diff_id.short(), "Pushing", blob.size);
+        let source = self.source_of(diff_id);
+        let outcome = self.upload(Source::Store(self.store), blob, source, Some(meter)).run().await?;
+        self.tell(diff_id, outcome);
+        Ok((blob.digest.clone(), blob.clone()))
+    }
+
+    /// A layer that is stored as a plain tar goes compressed, and is compressed only where the registry has not what it
+    /// becomes.
+    async fn plain_layer(&self, layer: &LayerContent) -> Result<Uploaded, Error> {
+        let LayerContent { blob, diff_id } = layer;
+        let source = self.source_of(diff_id);
+        if let Some(known) = self.store.known_compressed(diff_id) {
+            let upload = self.upload(Source::Store(self.store), &known, source.clone(), None);
+            if let Some(outcome) = upload.find().await? {
+                self.tell(diff_id, outcome);
+                return Ok((blob.digest.clone(), known));
+            }
+        }
+        let mut meter = Meter::new(self.progress, diff_id.short(), "Compressing", blob.size);
+        let (store, id) = (self.store.clone(), diff_id.clone());
+        let compressed = blocking(move || store.compress_layer(&id, &mut |bytes| meter.add(bytes))).await?;
+        let form = compressed.blob().clone();
+        let meter = Meter::new(self.progress, diff_id.short(), "Pushing", form.size);
+        let outcome = self.upload(Source::File(compressed.path()), &form, source, Some(meter)).run().await?;
+        self.tell(diff_id, outcome);
+        Ok((blob.digest.clone(), form))
+    }
+
+    fn upload<'u>(
+        &'u self,
+        content: Source<'u>,
+        blob: &'u Descriptor,
+        source: Option<String>,
+        meter: Option<Meter>,
+    ) -> BlobUpload<'u> {
+        BlobUpload::new(&self.registry.config, self.session, content, blob, source, meter)
+    }
+
+    /// Another repository of the registry that has the layer.
+    fn source_of(&self, diff_id: &Digest) -> Option<String> {
+        let repository = self.session.repository();
+        let sources = self.store.repositories_with(diff_id, repository.domain());
+        sources.into_iter().find(|source| source != repository.path())
     }
 
     /// Only layers are shown.
-    async fn blob(&self, blob: &Descriptor, layer: Option<&Digest>) -> Result<(), Error> {
-        let repository = self.session.repository();
-        let mut sources =
-            layer.map_or_else(Vec::new, |layer| self.store.repositories_with(layer, repository.domain()));
-        sources.retain(|source| source != repository.path());
-        let meter = layer.map(|layer| Meter::new(self.progress, layer.short(), "Pushing", blob.size));
-        let (config, session) = (&self.registry.config, self.session);
-        let upload = BlobUpload::new(config, session, self.store, blob, sources.into_iter().next(), meter);
-        let outcome = upload.run().await?;
-        if let Some(layer) = layer {
-            let status = match outcome {
-                Outcome::Exists => "Layer already exists".to_owned(),
-                Outcome::Mounted(source) => format!("Mounted from {source}"),
-                Outcome::Uploaded => "Pushed".to_owned(),
-                Outcome::Foreign => "Skipped foreign layer".to_owned(),
-            };
-            (self.progress)(Progress::step(layer.short(), &status));
-        }
-        Ok(())
+    fn tell(&self, diff_id: &Digest, outcome: upload::Outcome) {
+        let status = match outcome {
+            upload::Outcome::Exists => "Layer already exists".to_owned(),
+            upload::Outcome::Mounted(source) => format!("Mounted from {source}"),
+            upload::Outcome::Uploaded => "Pushed".to_owned(),
+            upload::Outcome::Foreign => "Skipped foreign layer".to_owned(),
+        };
+        (self.progress)(Progress::step(diff_id.short(), &status));
     }
 
-    async fn manifest(&self, name: &Reference, content: &Content) -> Result<(), Error> {
+    async fn document(
+        &self,
+        name: &Reference,
+        key: &str,
+        descriptor: &Descriptor,
+        document: &[u8],
+    ) -> Result<(), Error> {
+        let put = PutManifest { session: self.session, name, key, descriptor, document };
+        put.run(&self.registry.config).await
+    }
+}
+
+/// The digest that a blob is stored by, and what it is in the registry.
+type Uploaded = (Digest, Descriptor);
+
+/// A manifest or index that goes to a registry.
+pub(crate) struct PutManifest<'a> {
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) name: &'a Reference,
+    /// The tag or digest that it gets.
+    pub(crate) key: &'a str,
+    pub(crate) descriptor: &'a Descriptor,
+    pub(crate) document: &'a [u8],
+}
+
+impl PutManifest<'_> {
+    pub(crate) async fn run(&self, config: &Config) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
-            match self.put_manifest(name, content).await {
-                Err(error) if error.is_transient() && attempt < self.registry.config.attempts => {
-                    tokio::time::sleep(backoff(&self.registry.config, attempt)).await;
+            match self.put().await {
+                Err(error) if error.is_transient() && attempt < config.attempts => {
+                    tokio::time::sleep(backoff(config, attempt)).await;
                     attempt += 1;
                 }
                 other => return other,
@@ -181,20 +294,20 @@ impl Push<'_> {
         }
     }
 
-    async fn put_manifest(&self, name: &Reference, content: &Content) -> Result<(), Error> {
-        let url = self.session.url(&format!("manifests/{}", name.tag().unwrap_or_default()))?;
-        let document = bytes::Bytes::copy_from_slice(&content.document);
+    async fn put(&self) -> Result<(), Error> {
+        let url = self.session.url(&format!("manifests/{}", self.key))?;
+        let document = bytes::Bytes::copy_from_slice(self.document);
         let response = self
             .session
             .request(Method::PUT, &url, &|builder| {
-                Ok(builder.header(CONTENT_TYPE, &content.manifest.media_type).body(document.clone()))
+                Ok(builder.header(CONTENT_TYPE, &self.descriptor.media_type).body(document.clone()))
             })
             .await?;
         let told = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
-        let expected = &content.manifest.digest;
+        let expected = &self.descriptor.digest;
         match told.filter(|told| *told != expected.as_str()) {
             Some(other) => Err(Error::OtherDigest {
-                reference: name.familiar(),
+                reference: self.name.familiar(),
                 expected: expected.clone(),
                 actual: other.to_owned(),
             }),

@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
     }
 
     /// Whether a URL is the registry's own, so that it may get credentials.
-    fn is_own(&self, url: &Url) -> bool {
+    pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()
     }
 
@@ -238,6 +238,7 @@ fn go_name(method: &Method) -> &'static str {
         Method::POST => "Post",
         Method::PATCH => "Patch",
         Method::PUT => "Put",
+        Method::DELETE => "Delete",
         _ => "Get",
     }
 }

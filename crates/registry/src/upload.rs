@@ -1,6 +1,8 @@
 //! Uploading one blob: not at all where the registry has it, else over as many connections as it takes.
 
+use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +29,27 @@ const CHUNK: usize = 256 << 10;
 /// For how long a registry may be busy with what it has got as a whole.
 const STORE_LIMIT: Duration = Duration::from_secs(300);
 
+/// Where the bytes of a blob are.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// In the store.
+    Store(&'a ImageStore),
+    /// In a file of its own.
+    File(&'a Path),
+}
+
+impl Source<'_> {
+    fn open(self, blob: &Descriptor) -> Result<File, image::Error> {
+        match self {
+            Self::Store(store) => store.open_blob(blob),
+            Self::File(path) => File::open(path).map_err(|source| {
+                let (action, path) = ("open", path.to_owned());
+                image::Error::Io { action, path, source }
+            }),
+        }
+    }
+}
+
 /// What became of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -49,7 +72,7 @@ pub(crate) fn backoff(config: &Config, attempt: u32) -> Duration {
 pub(crate) struct BlobUpload<'a> {
     config: &'a Config,
     session: &'a Session<'a>,
-    store: &'a ImageStore,
+    content: Source<'a>,
     blob: &'a Descriptor,
     source: Option<String>,
     sent: Arc<Sent>,
@@ -65,13 +88,31 @@ impl<'a> BlobUpload<'a> {
     pub(crate) fn new(
         config: &'a Config,
         session: &'a Session<'a>,
-        store: &'a ImageStore,
+        content: Source<'a>,
         blob: &'a Descriptor,
         source: Option<String>,
         meter: Option<Meter>,
     ) -> Self {
         let sent = Arc::new(Sent { bytes: AtomicU64::new(0), meter: meter.map(Mutex::new) });
-        Self { config, session, store, blob, source, sent }
+        Self { config, session, content, blob, source, sent }
+    }
+
+    /// Whether the registry has the blob, here or in the other repository, so that its content is not needed.
+    pub(crate) async fn find(&self) -> Result<Option<Outcome>, Error> {
+        if self.exists().await? {
+            return Ok(Some(Outcome::Exists));
+        }
+        if self.source.is_none() {
+            return Ok(None);
+        }
+        match self.begin().await? {
+            Begun::Mounted(source) => Ok(Some(Outcome::Mounted(source))),
+            Begun::At(location) => {
+                // Another upload begins when there is something to send; registries forget this one by themselves.
+                let _ = self.session.request(Method::DELETE, &location, &|builder| Ok(builder)).await;
+                Ok(None)
+            }
+        }
     }
 
     pub(crate) async fn run(&self) -> Result<Outcome, Error> {
@@ -103,7 +144,7 @@ impl<'a> BlobUpload<'a> {
     /// One attempt, from where the last one broke off. `at` is where the next one is to begin.
     async fn attempt(&self, at: &mut Option<Position>) -> Result<Outcome, Error> {
         match at.take() {
-            Some(position) => match self.find(&position.location).await {
+            Some(position) => match self.position(&position.location).await {
                 Ok(found) => *at = Some(found),
                 Err(error) => {
                     *at = Some(position);
@@ -165,7 +206,7 @@ impl<'a> BlobUpload<'a> {
     }
 
     /// Asks how much of an upload has arrived.
-    async fn find(&self, location: &Url) -> Result<Position, Error> {
+    async fn position(&self, location: &Url) -> Result<Position, Error> {
         let response = self.session.request(Method::GET, location, &|builder| Ok(builder)).await?;
         let offset = received(&response).filter(|offset| *offset <= self.blob.size).unwrap_or(0);
         let location = self.session.location(&response).unwrap_or_else(|_| location.clone());
@@ -208,7 +249,7 @@ impl<'a> BlobUpload<'a> {
     }
 
     fn with_content(&self, builder: RequestBuilder, from: u64) -> Result<RequestBuilder, Error> {
-        let mut file = self.store.open_blob(self.blob)?;
+        let mut file = self.content.open(self.blob)?;
         let failed =
             |source| image::Error::Io { action: "read blob", path: self.blob.digest.as_str().into(), source };
         file.seek(SeekFrom::Start(from)).map_err(failed)?;

@@ -210,7 +210,10 @@ async fn push(client: &Client, name: &str) -> Result<Vec<Pushed>, Error> {
     let seen = Arc::clone(&client.progress);
     seen.lock().unwrap().clear();
     let sink = Arc::new(move |progress| seen.lock().unwrap().push(progress));
-    client.registry.push(&client.store, PushRequest { reference, credentials: Some(account) }, sink).await
+    client
+        .registry
+        .push(&client.store, PushRequest { platform: None, reference, credentials: Some(account) }, sink)
+        .await
 }
 
 #[tokio::test]
@@ -343,7 +346,7 @@ async fn upload_on_another_host_gets_no_credentials() {
     client.store.tag(&fake.name("app:1"), &Reference::parse(&name).unwrap()).unwrap();
     let reference = Reference::parse(&name).unwrap();
     let sink = Arc::new(|_| {});
-    let request = PushRequest { reference, credentials: Some(account) };
+    let request = PushRequest { platform: None, reference, credentials: Some(account) };
     // The other host knows nothing of these uploads; what matters is what it was sent.
     client.registry.push(&client.store, request, sink).await.unwrap_err();
     let state = other.state.lock().unwrap();
@@ -434,12 +437,30 @@ async fn image_without_a_manifest_gets_one_that_is_always_the_same() {
     let mut digests = Vec::new();
     for _ in 0..2 {
         let client = client();
-        client.store.load(&archive[..], &Platform::host()).unwrap();
+        client.store.load(&archive[..], &[]).unwrap();
         digests.push(push(&client, &fake.name("app:1")).await.unwrap()[0].digest.clone());
     }
     assert_eq!(digests[0], digests[1]);
-    let state = fake.state.lock().unwrap();
-    let (kind, document) = &state.manifests["1"];
-    assert_eq!(kind, image::manifest::media::OCI_MANIFEST);
-    assert_eq!(Digest::of(document), digests[0]);
+    {
+        let state = fake.state.lock().unwrap();
+        let (kind, document) = &state.manifests["1"];
+        assert_eq!(kind, image::manifest::media::OCI_MANIFEST);
+        assert_eq!(Digest::of(document), digests[0]);
+        let document: serde_json::Value = serde_json::from_slice(document).unwrap();
+        let sent = &document["layers"][0];
+        assert_eq!(sent["mediaType"], image::manifest::media::OCI_LAYER_GZIP);
+        let blob = &state.blobs[sent["digest"].as_str().unwrap()];
+        let mut content = Vec::new();
+        flate2::read::GzDecoder::new(&blob[..]).read_to_end(&mut content).unwrap();
+        assert!(content == tar, "what was sent is the layer");
+    }
+    // Where the registry has the result it is not made again, and nothing of it stays here.
+    let client = client();
+    client.store.load(&archive[..], &[]).unwrap();
+    push(&client, &fake.name("app:1")).await.unwrap();
+    assert!(client.statuses().iter().any(|status| status == "Compressing"));
+    push(&client, &fake.name("app:1")).await.unwrap();
+    assert!(!client.statuses().iter().any(|status| status == "Compressing"), "{:?}", client.statuses());
+    let files = client.files();
+    assert!(!files.iter().any(|file| file.starts_with("ingest/")), "{files:?}");
 }

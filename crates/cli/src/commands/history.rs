@@ -4,6 +4,7 @@ use api::image::HistoryItem;
 use jiff::Timestamp;
 
 use super::ps::LIST_FORMAT;
+use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -34,7 +35,7 @@ impl Options for HistoryOptions {
         Flag::new("format", LIST_FORMAT, |o| &mut o.format),
         Flag::lettered('H', "human", "Show sizes and dates in a readable form", |o| &mut o.human),
         Flag::new("no-trunc", "Show everything in full length", |o| &mut o.no_trunc),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", "Show this platform (os[/arch[/variant]])", |o| &mut o.platform),
         Flag::lettered('q', "quiet", "Show only IDs", |o| &mut o.quiet),
     ];
 }
@@ -51,16 +52,14 @@ impl Leaf for History {
     const PATHS: &'static [&'static str] = &["image history", "history"];
 
     fn run(app: &App, options: HistoryOptions, arguments: Vec<String>) -> Result<(), Failure> {
-        if !options.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by history"));
-        }
+        let platform = platform_json(&options.platform)?;
         let format = match options.format.as_str() {
             "" | "table" if options.quiet => "{{.ID}}",
             format => format,
         };
         let listing = Listing::new(format, if options.human { TABLE } else { TABLE_OF_NUMBERS })?;
         let client = app.client()?;
-        let steps = app.block_on(client.image_history(&arguments[0]))?;
+        let steps = app.block_on(client.image_history(&arguments[0], &platform))?;
         let now = Timestamp::now().as_second();
         let rows: Vec<StepRow> = steps
             .into_iter()

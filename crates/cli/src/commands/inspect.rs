@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use client::Client;
 
+use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -104,7 +105,7 @@ pub(crate) struct ImageFlags {
 impl Options for ImageFlags {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag::lettered('f', "format", FORMAT, |o| &mut o.format),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", "Show this platform (os[/arch[/variant]])", |o| &mut o.platform),
     ];
 }
 
@@ -116,11 +117,11 @@ impl Leaf for InspectImage {
     const ARITY: Arity = Arity::AtLeast(1);
 
     fn run(app: &App, options: ImageFlags, names: Vec<String>) -> Result<(), Failure> {
-        if !options.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by inspect"));
-        }
+        let platform = platform_json(&options.platform)?;
         let client = app.client()?;
-        inspect(app, &options.format, &names, |name, _| Ok(app.block_on(client.inspect_image_raw(name))?))
+        inspect(app, &options.format, &names, |name, _| {
+            Ok(app.block_on(client.inspect_image_raw(name, &platform))?)
+        })
     }
 }
 
@@ -162,7 +163,7 @@ async fn search(client: &Client, name: &str, kinds: &[&str], size: bool) -> Resu
     for kind in kinds {
         let result = match *kind {
             "container" => client.inspect_container_raw(name, size).await,
-            "image" => client.inspect_image_raw(name).await,
+            "image" => client.inspect_image_raw(name, "").await,
             "network" => client.object_raw(&format!("/networks/{}", client::path_segment(name))).await,
             "volume" => client.object_raw(&format!("/volumes/{}", client::path_segment(name))).await,
             other => client.object_raw(&format!("/{other}s/{}", client::path_segment(name))).await,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::io::AsyncReadExt;
 
+use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::{Failure, io_text};
@@ -20,14 +21,14 @@ pub(crate) struct Load;
 #[derive(Default)]
 pub(crate) struct LoadFlags {
     input: String,
-    platform: Vec<String>,
+    platform: String,
     quiet: bool,
 }
 
 impl Options for LoadFlags {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag::lettered('i', "input", "Read this file instead of standard input", |o| &mut o.input),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", "Load only this platform (os[/arch[/variant]])", |o| &mut o.platform),
         Flag::lettered('q', "quiet", "Show no progress", |o| &mut o.quiet),
     ];
 }
@@ -41,14 +42,15 @@ impl Leaf for Load {
     const PATHS: &'static [&'static str] = &["image load", "load"];
 
     fn run(app: &App, flags: LoadFlags, _: Vec<String>) -> Result<(), Failure> {
-        if !flags.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by load"));
-        }
+        let platform = platform_json(&flags.platform)?;
         let file = open(&flags.input)?;
         let quiet = flags.quiet || !terminal::stdout_is_terminal();
         let client = app.client()?;
         app.block_on(async {
-            let options = LoadOptions { quiet, ..LoadOptions::default() };
+            let options = LoadOptions {
+                quiet,
+                platforms: Some(platform).filter(|it| !it.is_empty()).into_iter().collect(),
+            };
             let lines = client.load_images(&options, read_stream(file)).await?;
             progress::show(lines, Sink::Stdout).await
         })

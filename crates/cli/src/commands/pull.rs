@@ -94,6 +94,16 @@ pub(crate) fn check_platform(platform: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::message(format!("error parsing specified platform: {error}")))
 }
 
+/// A platform that was given to a flag, as the engine wants it: a JSON object; empty where none was given.
+pub(super) fn platform_json(platform: &str) -> Result<String, Failure> {
+    if platform.is_empty() {
+        return Ok(String::new());
+    }
+    let parsed: oci::Platform =
+        platform.parse().map_err(|error| Failure::message(format!("invalid platform: {error}")))?;
+    Ok(serde_json::to_string(&parsed).expect("it has text only"))
+}
+
 /// Pulls the image of a container that is to be made.
 pub(crate) async fn pull_for_run(app: &App, image: &str, platform: &str, sink: Sink) -> Result<(), Failure> {
     pull(app, &parse(image)?.or_latest(), platform, sink).await

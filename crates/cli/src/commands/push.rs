@@ -2,7 +2,7 @@
 
 use api::image::PushOptions;
 
-use super::pull::{full_name, parse};
+use super::pull::{full_name, parse, platform_json};
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -20,11 +20,13 @@ pub(crate) struct PushFlags {
     quiet: bool,
 }
 
+const PLATFORM: &str = "Push only the image of this platform (os[/arch[/variant]]),\nas an image of its own";
+
 impl Options for PushFlags {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag::lettered('a', "all-tags", "Push all tags of the repository", |o| &mut o.all_tags),
         Flag::hidden("disable-content-trust", |o| &mut o.content_trust),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", PLATFORM, |o| &mut o.platform),
         Flag::lettered('q', "quiet", "Show no progress", |o| &mut o.quiet),
     ];
 }
@@ -41,8 +43,14 @@ impl Leaf for Push {
         if flags.content_trust.given() == Some(false) {
             return Err(Failure::message("--disable-content-trust=false is not supported"));
         }
-        if !flags.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by push"));
+        let platform = platform_json(&flags.platform)?;
+        if !platform.is_empty() {
+            note(
+                app,
+                "Using --platform pushes only the specified platform manifest of a multi-platform image index.\n\
+                 Other components, like attestations, will not be included.\n\
+                 To push the complete multi-platform image, remove the --platform flag.",
+            )?;
         }
         let mut reference = parse(&arguments[0])?;
         if flags.all_tags && !reference.is_name_only() {
@@ -57,15 +65,40 @@ impl Leaf for Push {
                 app.line("Using default tag: latest")?;
             }
         }
-        let options =
-            PushOptions { tag: reference.tag().unwrap_or_default().to_owned(), ..PushOptions::default() };
+        let options = PushOptions { tag: reference.tag().unwrap_or_default().to_owned(), platform };
         let auth = app.config().auth(reference.domain()).unwrap_or_default();
         let client = app.client()?;
         let sink = if flags.quiet { Sink::Nowhere } else { Sink::Stdout };
-        app.block_on(async {
+        let outcome = app.block_on(async {
             let lines = client.push_image(&reference.familiar_name(), &options, &auth).await?;
-            progress::show(lines, sink).await
+            progress::show_until_data(lines, sink).await
         })?;
+        if let Some(text) = outcome.and_then(instead) {
+            note(app, &text)?;
+        }
         if flags.quiet { app.line(&full_name(&reference)) } else { Ok(()) }
     }
+}
+
+/// Says what not everybody expects.
+fn note(app: &App, text: &str) -> Result<(), Failure> {
+    app.line(&format!("\n Info -> {}", text.replace('\n', "\n         ")))
+}
+
+/// That one image went instead of an index, if the engine says so.
+fn instead(outcome: serde_json::Value) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Instead {
+        manifest_pushed_instead_of_index: bool,
+        original_index: api::image::Descriptor,
+        selected_manifest: api::image::Descriptor,
+    }
+    let found: Instead = serde_json::from_value(outcome).ok()?;
+    found.manifest_pushed_instead_of_index.then(|| {
+        format!(
+            "Not all multiplatform-content is present and only the available single-platform image was pushed\n{} -> {}",
+            found.original_index.digest, found.selected_manifest.digest
+        )
+    })
 }

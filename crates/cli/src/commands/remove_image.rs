@@ -2,10 +2,11 @@
 
 use api::image::RemoveOptions;
 
+use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
-use crate::flag::{Flag, Options};
+use crate::flag::{Flag, Options, Strings};
 
 /// Removes images.
 pub(crate) struct RemoveImage;
@@ -14,14 +15,14 @@ pub(crate) struct RemoveImage;
 pub(crate) struct RemoveFlags {
     force: bool,
     no_prune: bool,
-    platform: Vec<String>,
+    platform: Strings,
 }
 
 impl Options for RemoveFlags {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag::lettered('f', "force", "Remove images that are in use", |o| &mut o.force),
         Flag::new("no-prune", "Keep parents that have no name", |o| &mut o.no_prune),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", "Remove only this platform (os[/arch[/variant]])", |o| &mut o.platform),
     ];
 }
 
@@ -34,10 +35,8 @@ impl Leaf for RemoveImage {
     const PATHS: &'static [&'static str] = &["image rm", "image remove", "rmi"];
 
     fn run(app: &App, flags: RemoveFlags, images: Vec<String>) -> Result<(), Failure> {
-        if !flags.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by rmi"));
-        }
-        let options = RemoveOptions { force: flags.force, no_prune: flags.no_prune, platforms: Vec::new() };
+        let platforms = flags.platform.0.iter().map(|text| platform_json(text)).collect::<Result<_, _>>()?;
+        let options = RemoveOptions { force: flags.force, no_prune: flags.no_prune, platforms };
         let client = app.client()?;
         let (mut errors, mut fatal) = (Vec::new(), false);
         for image in &images {

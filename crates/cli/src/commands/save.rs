@@ -2,6 +2,7 @@
 
 use api::image::SaveOptions;
 
+use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::Failure;
@@ -14,13 +15,13 @@ pub(crate) struct Save;
 #[derive(Default)]
 pub(crate) struct SaveFlags {
     output: String,
-    platform: Vec<String>,
+    platform: String,
 }
 
 impl Options for SaveFlags {
     const FLAGS: &'static [Flag<Self>] = &[
         Flag::lettered('o', "output", "Write this file instead of standard output", |o| &mut o.output),
-        Flag::hidden("platform", |o| &mut o.platform),
+        Flag::new("platform", "Save only this platform (os[/arch[/variant]])", |o| &mut o.platform),
     ];
 }
 
@@ -33,12 +34,11 @@ impl Leaf for Save {
     const PATHS: &'static [&'static str] = &["image save", "save"];
 
     fn run(app: &App, flags: SaveFlags, names: Vec<String>) -> Result<(), Failure> {
-        if !flags.platform.is_empty() {
-            return Err(Failure::message("--platform is not supported by save"));
-        }
+        let platform = platform_json(&flags.platform)?;
         output_file::check(&flags.output, "failed to save image")?;
         let client = app.client()?;
-        let options = SaveOptions { names, ..SaveOptions::default() };
+        let platforms = Some(platform).filter(|it| !it.is_empty()).into_iter().collect();
+        let options = SaveOptions { names, platforms };
         app.block_on(async { output_file::receive(client.save_images(&options).await?, &flags.output).await })
     }
 }

@@ -92,20 +92,31 @@ fn forget_document(shared: &Shared, index: &mut Index, digest: &Digest) -> Resul
 }
 
 fn remove_images(shared: &Shared, index: &mut Index, ids: &[Digest]) -> Result<()> {
-    let named = |(reference, record): (&Reference, &ReferenceRecord)| {
-        ids.contains(&record.image).then(|| reference.clone())
-    };
-    let names: Vec<Reference> = index.references.iter().filter_map(named).collect();
+    let is_gone = |id: &Digest| ids.contains(id);
+    let names: Vec<(Reference, Option<ReferenceRecord>)> = index
+        .references
+        .iter()
+        .filter(|(_, record)| record.images().any(is_gone))
+        .map(|(name, record)| (name.clone(), record.without(is_gone)))
+        .collect();
     shared.records.transaction::<_, Error>(|transaction| {
-        for name in &names {
-            transaction.remove::<ReferenceRecord>(&name.to_string())?;
+        for (name, left) in &names {
+            match left {
+                Some(left) => transaction.put(&name.to_string(), left)?,
+                None => drop(transaction.remove::<ReferenceRecord>(&name.to_string())?),
+            }
         }
         for id in ids {
             transaction.remove::<ImageRecord>(id.as_str())?;
         }
         Ok(())
     })?;
-    index.references.retain(|name, _| !names.contains(name));
+    for (name, left) in names {
+        match left {
+            Some(left) => drop(index.references.insert(name, left)),
+            None => drop(index.references.remove(&name)),
+        }
+    }
     index.images.retain(|id, _| !ids.contains(id));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Archives as `docker save` writes them: `manifest.json`, configurations, and a tar for each layer.
 
-use oci::{Digest, ImageConfig, Reference};
+use oci::{Digest, ImageConfig, Platform, Reference};
 use serde::Deserialize;
 
 use super::spool::{Spool, read_document};
@@ -19,22 +19,33 @@ struct Item {
     layers: Option<Vec<String>>,
 }
 
-pub(super) fn load(store: &ImageStore, spool: &Spool<'_>) -> Result<Vec<Loaded>> {
+pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platforms: &[Platform]) -> Result<Vec<Loaded>> {
     let items: Vec<Item> = parse_json("manifest.json", &spool.document("manifest.json")?)?;
     if items.is_empty() {
         return Err(ArchiveError::NoImage(String::new()).into());
     }
     let mut all = Vec::new();
     for item in items {
-        all.extend(load_item(store, spool, item)?);
+        all.extend(load_item(store, spool, item, platforms)?);
     }
-    Ok(all)
+    match (all.is_empty(), platforms.first()) {
+        (true, Some(platform)) => Err(ArchiveError::NoImage(format!(" for {platform}")).into()),
+        _ => Ok(all),
+    }
 }
 
-fn load_item(store: &ImageStore, spool: &Spool<'_>, item: Item) -> Result<Vec<Loaded>> {
+fn load_item(
+    store: &ImageStore,
+    spool: &Spool<'_>,
+    item: Item,
+    platforms: &[Platform],
+) -> Result<Vec<Loaded>> {
     let config = spool.file(&item.config)?;
     let content = read_document(config)?;
     let parsed: ImageConfig = parse_json("image configuration", &content)?;
+    if !platforms.is_empty() && !platforms.contains(&parsed.platform()) {
+        return Ok(Vec::new());
+    }
     let (layers, diff_ids) = (item.layers.unwrap_or_default(), parsed.rootfs.diff_ids);
     if layers.len() != diff_ids.len() {
         return Err(ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() }.into());

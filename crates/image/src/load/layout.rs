@@ -14,21 +14,24 @@ use crate::store::ImageStore;
 /// Indexes that may be in each other.
 const MAX_DEPTH: usize = 4;
 
-pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platform: &Platform) -> Result<Vec<Loaded>> {
+pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platforms: &[Platform]) -> Result<Vec<Loaded>> {
     let content = spool.document("index.json")?;
     let Document::Index(index) = Document::parse(&content, None)? else {
         return Err(ManifestError::Unsupported("index.json is not an index".into()).into());
     };
     let mut all = Vec::new();
     for descriptor in &index.manifests {
-        if let Some(found) = find_manifest(spool, descriptor, platform, MAX_DEPTH)? {
+        let mut images = Vec::new();
+        collect_images(spool, descriptor, MAX_DEPTH, &[], &mut images)?;
+        for found in wanted(images, platforms) {
             all.extend(load_image(store, spool, name_of(descriptor), found)?);
         }
     }
-    if all.is_empty() {
-        return Err(ArchiveError::NoImage(format!(" for {platform}")).into());
+    match (all.is_empty(), platforms.first()) {
+        (false, _) => Ok(all),
+        (true, Some(platform)) => Err(ArchiveError::NoImage(format!(" for {platform}")).into()),
+        (true, None) => Err(ArchiveError::NoImage(String::new()).into()),
     }
-    Ok(all)
 }
 
 /// A manifest, and the documents on the way to it, itself the last.
@@ -36,38 +39,64 @@ struct Found {
     manifest: Manifest,
     descriptor: Descriptor,
     documents: Vec<(Digest, Vec<u8>)>,
+    /// The index that has it, where its name stands for one.
+    index: Option<Descriptor>,
+    config: Vec<u8>,
+    parsed: ImageConfig,
 }
 
-fn find_manifest(
+/// All images under an entry that are in the archive. One of few platforms can have the index of all.
+fn collect_images(
     spool: &Spool<'_>,
     descriptor: &Descriptor,
-    platform: &Platform,
     depth: usize,
-) -> Result<Option<Found>> {
-    let serves = |spec: &crate::manifest::PlatformSpec| spec.platform().satisfies(platform);
-    if depth == 0 || !descriptor.platform.as_ref().is_none_or(serves) {
-        return Ok(None);
+    above: &[(Descriptor, Vec<u8>)],
+    images: &mut Vec<Found>,
+) -> Result<()> {
+    let is_for_nothing = |spec: &crate::manifest::PlatformSpec| spec.os == "unknown";
+    if depth == 0 || descriptor.platform.as_ref().is_some_and(is_for_nothing) {
+        return Ok(());
+    }
+    if !above.is_empty() && spool.blob(&descriptor.digest).is_err() {
+        return Ok(());
     }
     let content = read_document(spool.blob(&descriptor.digest)?)?;
-    match Document::parse(&content, Some(&descriptor.media_type))? {
+    let Descriptor { media_type, digest, size, .. } = descriptor;
+    // What else is said of it belongs to this archive.
+    let plain = Descriptor::new(media_type, digest.clone(), *size);
+    match Document::parse(&content, Some(media_type))? {
         Document::Manifest(manifest) => {
-            let documents = vec![(descriptor.digest.clone(), content)];
-            let Descriptor { media_type, digest, size, .. } = descriptor;
-            // What else is said of it belongs to this archive.
-            let descriptor = Descriptor::new(media_type, digest.clone(), *size);
-            Ok(Some(Found { manifest, descriptor, documents }))
+            let config = read_document(spool.blob(&manifest.config.digest)?)?;
+            let parsed = parse_json("image configuration", &config)?;
+            let documents = above.iter().map(|(list, content)| (list.digest.clone(), content.clone()));
+            let documents = documents.chain([(digest.clone(), content)]).collect();
+            let index = above.first().map(|(list, _)| list.clone());
+            images.push(Found { manifest, descriptor: plain, documents, index, config, parsed });
         }
-        Document::Index(index) => {
-            // An archive of one platform can have the index of all.
-            for candidate in index.select(platform).into_iter().filter(|it| spool.blob(&it.digest).is_ok()) {
-                if let Some(mut found) = find_manifest(spool, candidate, platform, depth - 1)? {
-                    found.documents.insert(0, (descriptor.digest.clone(), content));
-                    return Ok(Some(found));
-                }
+        Document::Index(list) => {
+            let above = [above, &[(plain, content)]].concat();
+            for entry in &list.manifests {
+                collect_images(spool, entry, depth - 1, &above, images)?;
             }
-            Ok(None)
         }
     }
+    Ok(())
+}
+
+/// The images for these platforms, the best for each; all where none is named.
+fn wanted(images: Vec<Found>, platforms: &[Platform]) -> Vec<Found> {
+    if platforms.is_empty() {
+        return images;
+    }
+    let best = |wanted: &Platform| {
+        let distances = images.iter().enumerate();
+        let distances =
+            distances.filter_map(|(at, found)| Some((found.parsed.platform().distance(wanted)?, at)));
+        distances.min().map(|(_, at)| at)
+    };
+    let chosen: Vec<usize> = platforms.iter().filter_map(best).collect();
+    let numbered = images.into_iter().enumerate();
+    numbered.filter(|(at, _)| chosen.contains(at)).map(|(_, found)| found).collect()
 }
 
 fn load_image(
@@ -77,14 +106,12 @@ fn load_image(
     found: Found,
 ) -> Result<Vec<Loaded>> {
     let Manifest { config, layers } = &found.manifest;
-    let content = read_document(spool.blob(&config.digest)?)?;
-    let parsed: ImageConfig = parse_json("image configuration", &content)?;
-    let diff_ids = parsed.rootfs.diff_ids;
+    let diff_ids = found.parsed.rootfs.diff_ids;
     if layers.len() != diff_ids.len() {
         return Err(ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() }.into());
     }
     let ingest = store.ingest()?;
-    ingest.put_document("image config", &config.digest, &content)?;
+    ingest.put_document("image config", &config.digest, &found.config)?;
     for (digest, content) in &found.documents {
         ingest.put_document("manifest", digest, content)?;
     }
@@ -97,12 +124,16 @@ fn load_image(
     }
     let id = config.digest.clone();
     let names = name.iter().map(|name| (name.clone(), store.holder(name, &id))).collect();
-    ingest.commit(Draft {
+    let draft = Draft {
         config: id.clone(),
         manifest: Some(found.descriptor),
         documents: found.documents.into_iter().map(|(digest, _)| digest).collect(),
         references: name.into_iter().collect(),
-    })?;
+    };
+    match found.index {
+        Some(index) => ingest.commit_listed(draft, index)?,
+        None => ingest.commit(draft)?,
+    };
     Ok(loaded(&id, names))
 }
 

@@ -83,25 +83,25 @@ pub struct Loaded {
 }
 
 impl ImageStore {
-    /// Loads all images of an archive, plain or compressed with gzip or zstd. Of an image for several platforms, the one
-    /// for `platform` is taken.
+    /// Loads all images of an archive, plain or compressed with gzip or zstd. Of images for several platforms those in
+    /// `platforms` are taken, or all that are in the archive where none is named.
     ///
     /// # Errors
     /// When the archive is malformed, truncated, or not what its digests say. Images that came before the fault and were
     /// whole stay; nothing else does.
-    pub fn load(&self, reader: impl Read + Send, platform: &Platform) -> Result<Vec<Loaded>> {
+    pub fn load(&self, reader: impl Read + Send, platforms: &[Platform]) -> Result<Vec<Loaded>> {
         let ingest = self.ingest()?;
         let buffered = BufReader::with_capacity(256 << 10, reader);
         let decoder = Compression::decoder(buffered).map_err(ArchiveError::from)?;
         let spool = spool::read(&ingest, BufReader::with_capacity(256 << 10, decoder))?;
         // With both, the layout keeps more: the manifests as they are.
         match (spool.contains("index.json"), spool.contains("manifest.json")) {
-            (true, true) => match layout::load(self, &spool, platform) {
-                Err(Error::Archive(ArchiveError::NoImage(_))) => docker::load(self, &spool),
+            (true, true) => match layout::load(self, &spool, platforms) {
+                Err(Error::Archive(ArchiveError::NoImage(_))) => docker::load(self, &spool, platforms),
                 other => other,
             },
-            (true, false) => layout::load(self, &spool, platform),
-            (false, true) => docker::load(self, &spool),
+            (true, false) => layout::load(self, &spool, platforms),
+            (false, true) => docker::load(self, &spool, platforms),
             (false, false) => Err(ArchiveError::NoManifest.into()),
         }
     }
@@ -110,6 +110,8 @@ impl ImageStore {
     pub(crate) fn holder(&self, reference: &Reference, newcomer: &Digest) -> Option<Digest> {
         let index = self.shared.read();
         let record = index.references.get(&crate::index::lookup_key(reference))?;
+        // One more platform of the same takes the name from nobody.
+        let record = Some(record).filter(|record| !record.names(newcomer))?;
         (record.image != *newcomer).then(|| record.image.clone())
     }
 }

@@ -51,9 +51,13 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 pub(crate) fn image(layers: &[(Vec<u8>, Digest)]) -> TestImage {
+    image_for(&Platform::host().architecture, layers)
+}
+
+pub(crate) fn image_for(architecture: &str, layers: &[(Vec<u8>, Digest)]) -> TestImage {
     let mut blobs = HashMap::new();
     let config = serde_json::json!({
-        "architecture": Platform::host().architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
+        "architecture": architecture, "os": "linux", "created": "2024-01-01T00:00:00Z",
         "config": {"Cmd": ["/a"]},
         "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|(_, id)| id.to_string()).collect::<Vec<_>>()},
     });

@@ -60,8 +60,8 @@ impl Api {
         let platform = asked_platform(call, 48)?;
         let images = self.engine.images().clone();
         let steps = blocking(move || {
-            resolve(&images, &name, platform.as_ref())?;
-            images.history(&name)
+            let Some(platform) = platform else { return images.history(&name) };
+            images.history(images.resolve_for(&name, &platform)?.id.as_str())
         });
         let steps = steps.await?;
         let steps: Vec<_> = steps.into_iter().map(image_shape::history).collect();
@@ -81,9 +81,7 @@ impl Api {
 
     pub(super) async fn remove_image(&self, name: String, call: &Call) -> Result<Response, Error> {
         let options = RemoveOptions::from_query(&call.query());
-        if !options.platforms.is_empty() && call.version().at_least(50) {
-            return Err(Error::Unsupported("removing single platforms of an image"));
-        }
+        let platforms = platforms(&options.platforms, call, 50)?;
         let force = if options.force { Force::Yes } else { Force::No };
         let engine = self.engine.clone();
         let removed = blocking(move || {
@@ -91,7 +89,10 @@ impl Api {
                 let (running, stopped) = engine.users_of_image(id.as_str());
                 Users { running, stopped }
             };
-            engine.images().remove(&name, force, &users)
+            match platforms.as_slice() {
+                [] => engine.images().remove(&name, force, &users),
+                some => engine.images().remove_platforms(&name, some, force, &users),
+            }
         });
         let removed = removed.await?;
         removed.iter().for_each(|item| tell_removed(&self.engine, item));
@@ -102,17 +103,12 @@ impl Api {
     /// Loading takes time, and what fails then is told in the body, after the headers.
     pub(super) async fn load_images(&self, call: Call) -> Result<Response, Error> {
         let options = LoadOptions::from_query(&call.query());
-        let platform = match options.platforms.as_slice() {
-            _ if !call.version().at_least(48) => Platform::host(),
-            [] => Platform::host(),
-            [platform] => platform_from_json(platform)?,
-            _ => return Err(Error::Unsupported("loading several platforms of an image")),
-        };
+        let platforms = platforms(&options.platforms, &call, 48)?;
         let images = self.engine.images().clone();
         let body = StreamReader::new(call.into_body());
         let mut reader = SyncIoBridge::new(body);
         let work = move || {
-            let loaded = images.load(&mut reader, &platform);
+            let loaded = images.load(&mut reader, &platforms);
             if loaded.is_err() {
                 // A client that is still sending would not see the answer. If it leaves, nobody wants one.
                 let _ = std::io::copy(&mut reader, &mut std::io::sink());
@@ -211,8 +207,14 @@ pub(super) fn until(filters: &Filters) -> Result<Option<jiff::Timestamp>, Error>
     Ok(api::query::Query::parse(&query.replace('+', "%2B")).time("until")?.map(|time| time.0))
 }
 
+/// The platforms that are asked for, where the version has that parameter.
+pub(super) fn platforms(texts: &[String], call: &Call, known_since: u16) -> Result<Vec<Platform>, Error> {
+    let known = texts.iter().filter(|_| call.version().at_least(known_since));
+    known.map(|text| platform_from_json(text)).collect()
+}
+
 /// A platform as clients send it: `{"os":"linux","architecture":"arm64"}`.
-fn platform_from_json(text: &str) -> Result<Platform, Error> {
+pub(super) fn platform_from_json(text: &str) -> Result<Platform, Error> {
     let platform: api::image::Platform = api::json::from_slice(text.as_bytes())?;
     let variant = Some(platform.variant.as_str()).filter(|variant| !variant.is_empty());
     Ok(Platform::new(&platform.os, &platform.architecture, variant))

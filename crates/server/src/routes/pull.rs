@@ -67,8 +67,11 @@ impl Api {
         let (engine, client) = (self.engine.clone(), self.registries.client.clone());
         let mut transfer = Transfer::begin(|progress| async move {
             let name = request.reference.familiar();
-            let pulled = client.pull(engine.images(), request, progress).await?;
-            tell(&engine, "pull", &pulled.image, &name);
+            let pulled = match request.reference.is_name_only() {
+                true => client.pull_all(engine.images(), request, progress).await?,
+                false => vec![client.pull(engine.images(), request, progress).await?],
+            };
+            pulled.iter().for_each(|pulled| tell(&engine, "pull", &pulled.image, &name));
             Ok(())
         });
         let mut first = Vec::new();
@@ -94,7 +97,7 @@ fn reference(options: &PullOptions) -> Result<Reference, Error> {
         return Err(Error::BadRequest("bad parameter: fromImage is required".to_owned()));
     }
     let reference = Reference::parse(&options.from_image)?;
-    let reference = match options.tag.as_str() {
+    Ok(match options.tag.as_str() {
         "" => reference,
         tag if tag.contains(':') => {
             let digest =
@@ -102,11 +105,7 @@ fn reference(options: &PullOptions) -> Result<Reference, Error> {
             reference.with_digest(digest)
         }
         tag => reference.with_tag(tag)?,
-    };
-    match reference.is_name_only() {
-        true => Err(Error::Unsupported("pulling all tags of a repository")),
-        false => Ok(reference),
-    }
+    })
 }
 
 fn platform(options: &PullOptions) -> Result<Option<Platform>, Error> {
@@ -136,10 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn all_tags_are_refused_by_name() {
-        let error = reference(&options("debian", "")).unwrap_err();
-        assert!(error.to_string().contains("all tags"), "{error}");
-        assert!(reference(&options("debian:12", "")).is_ok());
+    fn name_without_a_tag_is_all_tags() {
+        assert!(reference(&options("debian", "")).unwrap().is_name_only());
+        assert!(!reference(&options("debian:12", "")).unwrap().is_name_only());
     }
 
     #[test]

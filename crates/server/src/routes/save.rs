@@ -3,7 +3,7 @@
 use api::image::SaveOptions;
 
 use super::blocking::blocking;
-use super::images::tell;
+use super::images::{platforms, tell};
 use super::{Api, chunks};
 use crate::error::Error;
 use crate::http::{Call, Response, stream};
@@ -12,12 +12,10 @@ impl Api {
     /// What fails after the first byte ends the connection, so that the client sees that it was cut.
     pub(super) async fn save_images(&self, name: Option<String>, call: &Call) -> Result<Response, Error> {
         let options = SaveOptions::from_query(&call.query());
-        if !options.platforms.is_empty() {
-            return Err(Error::Unsupported("saving single platforms of an image"));
-        }
+        let platforms = platforms(&options.platforms, call, 48)?;
         let names = name.map_or(options.names, |name| vec![name]);
         let images = self.engine.images().clone();
-        let archive = blocking(move || images.save(&names)).await?;
+        let archive = blocking(move || images.save(&names, &platforms)).await?;
         for id in archive.images() {
             tell(&self.engine, "save", id, id.as_str());
         }

@@ -136,7 +136,8 @@ mod tests {
         let digest: oci::Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
         let aux = Some(registry::Pushed { tag: "1".into(), digest: digest.clone(), size: 7 });
         let detail = Some(registry::Detail::default());
-        let progress = Progress { status: String::new(), detail, id: None, aux };
+        let progress =
+            Progress { status: String::new(), detail, id: None, aux: aux.map(registry::Outcome::Pushed) };
         let text = serde_json::to_string(&message(progress)).unwrap();
         let aux = format!(r#"{{"Digest":"{digest}","Size":7,"Tag":"1"}}"#);
         assert_eq!(text, format!(r#"{{"progressDetail":{{}},"aux":{aux}}}"#));

@@ -14,7 +14,11 @@ use testkit::{Bed, Client, Kind, with_each_client};
 use crate::CORTEN;
 use crate::images::on_busybox;
 
-with_each_client!(skopeo_reads_both_forms, manifest_is_kept_through_archives, platforms_are_refused_by_name);
+with_each_client!(
+    skopeo_reads_both_forms,
+    manifest_is_kept_through_archives,
+    platform_that_is_not_there_is_named
+);
 
 fn sample() -> Image {
     let upper = Layer::new().file("grüße", 0o600, b"text").hard_link("twin", "grüße");
@@ -74,8 +78,11 @@ fn manifest_is_kept_through_archives(bed: &Bed) {
     }
 }
 
-fn platforms_are_refused_by_name(bed: &Bed) {
-    bed.run(["save", "--platform", "linux/amd64", "busybox"]).expect_code(1).expect_stderr("platform");
+fn platform_that_is_not_there_is_named(bed: &Bed) {
+    for command in [["save", "busybox"], ["history", "busybox"], ["rmi", "busybox"]] {
+        let arguments = [command[0], "--platform", "linux/riscv64", command[1]];
+        bed.run(arguments).expect_code(1).expect_stderr("platform").expect_stderr("linux/riscv64");
+    }
 }
 
 /// A pulled image goes on to another registry, where skopeo and dockerd find it.
