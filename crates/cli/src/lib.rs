@@ -32,6 +32,7 @@ mod root;
 mod stream;
 mod terminal;
 mod text;
+mod upload;
 mod when;
 
 pub use root::main;

@@ -1,12 +1,12 @@
 //! Containers.
 
 use api::container::{
-    AttachOptions, Change, ContainerInspect, ContainerSummary, CreateOptions, CreateRequest, CreateResponse,
-    ListOptions, LogsOptions, PruneResponse, RemoveOptions, ResizeOptions, StopOptions, TopResponse,
-    WaitCondition, WaitResponse,
+    AttachOptions, Change, CommitOptions, ContainerInspect, ContainerSummary, CreateOptions, CreateRequest,
+    CreateResponse, ListOptions, LogsOptions, PruneResponse, RemoveOptions, ResizeOptions, StopOptions,
+    TopResponse, WaitCondition, WaitResponse,
 };
 use api::query::QueryWriter;
-use api::{Filters, Time};
+use api::{Filters, IdResponse, Time};
 use bytes::Bytes;
 use http::Method;
 
@@ -155,6 +155,11 @@ impl Client {
     pub async fn container_changes(&self, container: &str) -> Result<Vec<Change>, Error> {
         let changes: Option<Vec<Change>> = self.json(Call::get(&path(container, "changes"), "")).await?;
         Ok(changes.unwrap_or_default())
+    }
+
+    /// Makes an image of a container.
+    pub async fn commit_container(&self, options: &CommitOptions) -> Result<IdResponse, Error> {
+        self.json(Call::post("/commit", &options.to_query())).await
     }
 
     /// All files of a container; the stream is a tar.

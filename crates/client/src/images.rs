@@ -71,6 +71,23 @@ impl Client {
         Ok(Lines::new(ByteStream::new(call, response)))
     }
 
+    /// Makes an image of a tar, or of what is at the URL in the options; the lines are progress messages.
+    pub async fn import_image<S>(&self, options: &PullOptions, archive: Option<S>) -> Result<Lines, Error>
+    where
+        S: Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let call = Call::post("/images/create", &options.to_query());
+        let response = match archive {
+            Some(archive) => {
+                let call =
+                    call.clone().header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+                self.send_stream(&call, archive).await?.into_response()
+            }
+            None => self.send(&call).await?.into_response(),
+        };
+        Ok(Lines::new(ByteStream::new(call, response)))
+    }
+
     /// Saves images; the stream is a tar.
     pub async fn save_images(&self, options: &SaveOptions) -> Result<ByteStream, Error> {
         let call = Call::get("/images/get", &options.to_query());

@@ -24,6 +24,7 @@
 
 mod attach;
 mod check;
+mod commit;
 mod config;
 mod container;
 mod copy_up;
@@ -68,6 +69,7 @@ mod volumes;
 mod wait;
 
 pub use attach::{AttachTicket, ExecTicket};
+pub use commit::{Commit, Pause, change};
 pub use config::Config;
 pub use engine::{Engine, OpenError};
 pub use error::Error;

@@ -140,6 +140,9 @@ pub enum Error {
         /// Why.
         source: LayerError,
     },
+    /// A layer that is made here cannot be unpacked.
+    #[error("failed to register layer: {0}")]
+    NewLayer(#[source] LayerError),
     /// Of a layer there is only its tree, not the tar that it came as.
     #[error("the archive of layer {0} is not in the store")]
     NoArchive(Digest),
@@ -198,12 +201,15 @@ impl Error {
             | Self::Size { .. }
             | Self::Manifest(_)
             | Self::Archive(_) => ErrorKind::Invalid,
-            Self::Layer { source, .. } if source.is_bad_content() => ErrorKind::Invalid,
+            Self::Layer { source, .. } | Self::NewLayer(source) if source.is_bad_content() => {
+                ErrorKind::Invalid
+            }
             Self::ReferenceInUse { .. }
             | Self::InUse { .. }
             | Self::SeveralPlatforms
             | Self::SnapshotExists(_) => ErrorKind::Conflict,
             Self::Layer { .. }
+            | Self::NewLayer(_)
             | Self::NoArchive(_)
             | Self::Tree(_)
             | Self::Io { .. }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
-use oci::{Digest, ImageConfig, Platform, Reference};
+use oci::{Algorithm, Digest, ImageConfig, Platform, Reference};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
@@ -155,7 +155,7 @@ impl Ingest {
     /// # Errors
     /// When a part of it is missing, or its configuration is malformed.
     pub fn commit(self, draft: Draft) -> Result<Image> {
-        self.commit_as(draft, None)
+        self.commit_as(draft, None, None)
     }
 
     /// Commits the image as the one of its platform in `index`, for which its names stand. Images of other platforms that
@@ -164,14 +164,25 @@ impl Ingest {
     /// # Errors
     /// As for [`Ingest::commit`].
     pub fn commit_listed(self, draft: Draft, index: Descriptor) -> Result<Image> {
-        self.commit_as(draft, Some(index))
+        self.commit_as(draft, Some(index), None)
     }
 
-    fn commit_as(self, draft: Draft, listed: Option<Descriptor>) -> Result<Image> {
+    /// As [`Ingest::commit`], of an image that was made here from another one.
+    pub(crate) fn commit_from(self, draft: Draft, parent: Option<Digest>) -> Result<Image> {
+        self.commit_as(draft, None, parent)
+    }
+
+    fn commit_as(
+        self,
+        draft: Draft,
+        listed: Option<Descriptor>,
+        parent: Option<Digest>,
+    ) -> Result<Image> {
         let content = self.shared.read_blob(&draft.config)?;
         let config: ImageConfig = parse_json("image configuration", &content)?;
         let mut index = self.shared.write();
-        let record = self.record(&index, &draft, &config)?;
+        let mut record = self.record(&index, &draft, &config)?;
+        record.parent = parent.or(record.parent);
         self.shared.put_image(&mut index, &draft, listed.as_ref(), record)?;
         let entry = Arc::clone(&index.images[&draft.config]);
         let image = self.shared.view(&index, &draft.config, &entry)?;
@@ -230,23 +241,33 @@ impl Ingest {
         diff_id: &Digest,
     ) -> Result<UnpackedLayer> {
         let failed = |source| Error::Layer { layer: name.clone(), source };
+        let (layer, actual) = self.unpack_as(stream, diff_id.algorithm(), failed)?;
+        if actual == *diff_id {
+            return Ok(layer);
+        }
+        Err(failed(LayerError::DiffId { expected: diff_id.clone(), actual }))
+    }
+
+    /// As [`Ingest::unpack`], of a layer whose diffID is found out by that.
+    pub(crate) fn unpack_as(
+        &self,
+        stream: LayerStream<'_>,
+        algorithm: Algorithm,
+        failed: impl Fn(LayerError) -> Error,
+    ) -> Result<(UnpackedLayer, Digest)> {
         let folder = self.fresh_path("layer");
         make_dir(&folder, 0o700)?;
         let mut layer = UnpackedLayer { folder, size: 0 };
         let tree = layer.folder.join(TREE);
         make_dir(&tree, 0o755)?;
         let root = open_folder(&tree)?;
-        let content = unpack_stream(stream, diff_id.algorithm(), root, Limits::default()).map_err(failed)?;
-        if content.diff_id != *diff_id {
-            let (expected, actual) = (diff_id.clone(), content.diff_id);
-            return Err(failed(LayerError::DiffId { expected, actual }));
-        }
+        let content = unpack_stream(stream, algorithm, root, Limits::default()).map_err(failed)?;
         layer.size = content.unpacked.size;
-        Ok(layer)
+        Ok((layer, content.diff_id))
     }
 
     /// Moves a verified file to its place.
-    fn place_blob(&self, file: &Path, digest: &Digest) -> Result<()> {
+    pub(crate) fn place_blob(&self, file: &Path, digest: &Digest) -> Result<()> {
         let target = self.shared.layout.blob(digest);
         let mut index = self.shared.write();
         fs::rename(file, &target).map_err(Error::io("place blob", &target))?;
@@ -256,7 +277,7 @@ impl Ingest {
     }
 
     /// Moves a verified tree to its place, unless somebody else was faster.
-    fn place_layer(&self, layer: UnpackedLayer, archive: &Digest, diff_id: &Digest) -> Result<()> {
+    pub(crate) fn place_layer(&self, layer: UnpackedLayer, archive: &Digest, diff_id: &Digest) -> Result<()> {
         let mut index = self.shared.write();
         if let Some(record) = index.layers.get(diff_id) {
             let lost = record.archive.is_none().then(|| record.clone());

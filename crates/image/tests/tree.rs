@@ -230,3 +230,71 @@ fn folders_nested_without_end_end_in_an_error() {
     assert!(error.to_string().contains("File name too long"), "{error}");
     sys::trash::delete(&root).unwrap();
 }
+
+fn committed(store: &ImageStore, name: &str) -> image::Image {
+    let parent = store.resolve("two:1").unwrap();
+    let new = image::NewImage {
+        config: oci::ImageConfig::clone(&parent.config),
+        parent: Some(parent.id),
+        references: vec![oci::Reference::parse(name).unwrap()],
+        ..image::NewImage::default()
+    };
+    store.commit_snapshot("box", new).unwrap()
+}
+
+#[test]
+fn committed_layer_shows_the_same_over_its_image() {
+    let scratch = Scratch::new();
+    let (store, parts) = snapshot(&scratch, two_layers());
+    let root = Mounted::writable(&parts);
+    fs::remove_file(root.at("a/change")).unwrap();
+    fs::remove_dir_all(root.at("b")).unwrap();
+    fs::create_dir(root.at("b")).unwrap();
+    fs::write(root.at("b/new"), "new").unwrap();
+    drop(root);
+    let image = committed(&store, "made:1");
+    assert_eq!(image.layers.len(), 3);
+    assert_eq!(image.parent, Some(store.resolve("two:1").unwrap().id));
+    let shown = Mounted::writable(&store.prepare("second", &image.id).unwrap());
+    let names = |path: &str| -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(shown.at(path))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!((names("a"), names("b")), (vec!["keep".to_owned()], vec!["new".to_owned()]));
+    // The same files are the same layer, kept once.
+    let again = committed(&store, "made:2");
+    assert_eq!(again.layers, image.layers);
+    let content = store.content(&image.id).unwrap();
+    let top = &content.layers[2];
+    assert_eq!(
+        (top.blob.digest.clone(), top.blob.media_type.as_str()),
+        (top.diff_id.clone(), image::manifest::media::OCI_LAYER)
+    );
+    assert!(scratch.files().iter().all(|file| !file.starts_with("ingest/")), "{:?}", scratch.files());
+}
+
+#[test]
+fn container_without_changes_adds_a_step_but_no_layer() {
+    let scratch = Scratch::new();
+    let (store, _) = snapshot(&scratch, two_layers());
+    let image = committed(&store, "same:1");
+    assert_eq!(image.layers.len(), 2);
+    assert!(image.config.history.last().unwrap().empty_layer);
+}
+
+#[test]
+fn archive_that_cannot_be_unpacked_leaves_nothing_of_an_import() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let whole = archive_of(scratch.path());
+    for bytes in [&b"x".repeat(2048)[..], &whole[..700]] {
+        let result = store.import(&mut &bytes[..], image::NewImage::default(), &mut |_| {});
+        assert!(matches!(result, Err(image::Error::NewLayer(_))), "{result:?}");
+    }
+    assert_eq!(scratch.files(), Vec::<String>::new());
+    assert!(store.images().unwrap().is_empty());
+}

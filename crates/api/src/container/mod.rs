@@ -21,8 +21,8 @@ pub use mount::{
     BindOptions, ClusterOptions, DriverConfig, ImageOptions, Mount, MountPoint, TmpfsOptions, VolumeOptions,
 };
 pub use options::{
-    AttachOptions, CreateOptions, ListOptions, LogsOptions, RemoveOptions, ResizeOptions, StopOptions,
-    WaitCondition,
+    AttachOptions, CommitOptions, CreateOptions, ListOptions, LogsOptions, RemoveOptions, ResizeOptions,
+    StopOptions, WaitCondition,
 };
 pub use port::{Port, PortBinding, PortMap};
 pub use process::{Change, ChangeKind, PruneResponse, TopResponse, WaitError, WaitResponse};

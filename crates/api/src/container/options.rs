@@ -3,6 +3,58 @@
 use crate::query::{Error, Query, QueryWriter};
 use crate::{Filters, Time};
 
+/// Parameters of `POST /commit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// The container.
+    pub container: String,
+    /// The image's name; empty for none.
+    pub repo: String,
+    /// The tag, unless it is in `repo`.
+    pub tag: String,
+    /// Who makes it.
+    pub author: String,
+    /// A note.
+    pub comment: String,
+    /// Whether the container is frozen meanwhile.
+    pub pause: bool,
+    /// Dockerfile instructions, each one or several lines.
+    pub changes: Vec<String>,
+}
+
+impl Default for CommitOptions {
+    fn default() -> Self {
+        Self::from_query(&Query::default())
+    }
+}
+
+impl CommitOptions {
+    /// Reads the parameters.
+    pub fn from_query(query: &Query<'_>) -> Self {
+        Self {
+            container: query.text("container"),
+            repo: query.text("repo"),
+            tag: query.text("tag"),
+            author: query.text("author"),
+            comment: query.text("comment"),
+            pause: query.text("pause").is_empty() || query.flag("pause"),
+            changes: query.all("changes"),
+        }
+    }
+
+    /// Writes the parameters.
+    pub fn to_query(&self) -> String {
+        let writer = QueryWriter::new()
+            .text("container", &self.container)
+            .text("repo", &self.repo)
+            .text("tag", &self.tag)
+            .text("author", &self.author)
+            .text("comment", &self.comment)
+            .unless("pause", self.pause);
+        self.changes.iter().fold(writer, |writer, change| writer.text("changes", change)).finish()
+    }
+}
+
 /// Parameters of `GET /containers/json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListOptions {

@@ -3,9 +3,6 @@
 use std::os::fd::AsFd;
 
 use api::image::LoadOptions;
-use bytes::Bytes;
-use futures_util::stream;
-use tokio::io::AsyncReadExt;
 
 use super::pull::platform_json;
 use crate::app::App;
@@ -14,6 +11,7 @@ use crate::failure::{Failure, io_text};
 use crate::flag::{Flag, Options};
 use crate::progress::{self, Sink};
 use crate::terminal;
+use crate::upload::read_stream;
 
 /// Loads images from an archive.
 pub(crate) struct Load;
@@ -67,19 +65,4 @@ fn open(path: &str) -> Result<std::fs::File, Failure> {
         return stdin.map(Into::into).map_err(fail);
     }
     std::fs::File::open(path).map_err(fail)
-}
-
-/// How much of the archive is read at once.
-const CHUNK: usize = 256 * 1024;
-
-fn read_stream(
-    file: std::fs::File,
-) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + Sync {
-    let mut file = tokio::fs::File::from_std(file);
-    file.set_max_buf_size(CHUNK);
-    stream::try_unfold(file, async |mut file| {
-        let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
-        let count = file.read_buf(&mut chunk).await?;
-        Ok((count > 0).then(|| (chunk.freeze(), file)))
-    })
 }

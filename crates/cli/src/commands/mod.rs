@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod commit;
 mod completion;
 mod create;
 mod diff;
@@ -10,6 +11,7 @@ mod exec;
 mod export;
 mod history;
 mod images;
+mod import;
 mod info;
 mod inspect;
 mod lifecycle;
@@ -37,6 +39,7 @@ use lifecycle::{Kill, Pause, Remove, Rename, Restart, Stop, Unpause, Wait};
 
 const CONTAINER: &[Command] = &[
     Command::of::<attach::Attach>(),
+    Command::of::<commit::Commit>(),
     Command::of::<create::Create>(),
     Command::of::<diff::Diff>(),
     Command::of::<exec::Exec>(),
@@ -61,6 +64,7 @@ const CONTAINER: &[Command] = &[
 
 const IMAGE: &[Command] = &[
     Command::of::<history::History>(),
+    Command::of::<import::Import>(),
     Command::of::<inspect::InspectImage>(),
     Command::of::<load::Load>(),
     Command::of::<images::Images>().named("ls", &["list"]),
@@ -102,12 +106,14 @@ pub(crate) const MANAGEMENT: &[Command] = &[
 /// All others.
 pub(crate) const OTHERS: &[Command] = &[
     Command::of::<attach::Attach>(),
+    Command::of::<commit::Commit>(),
     Command::of::<completion::Completion>(),
     Command::of::<create::Create>(),
     Command::of::<diff::Diff>(),
     Command::of::<events::Events>(),
     Command::of::<export::Export>(),
     Command::of::<history::History>(),
+    Command::of::<import::Import>(),
     Command::of::<inspect::Inspect>(),
     Command::of::<Kill>(),
     Command::of::<load::Load>(),

@@ -83,6 +83,16 @@ pub(crate) fn normalize(image: &str) -> Result<Option<String>, Failure> {
     Ok(Some(parse(image)?.or_latest().familiar()))
 }
 
+/// The repository and the tag of an image that is to be made.
+pub(super) fn repository_and_tag(text: &str) -> Result<(String, String), Failure> {
+    let reference = parse(text)?;
+    if reference.digest().is_some() {
+        return Err(Failure::message("cannot create a tag with a digest reference"));
+    }
+    let tag = reference.tag().unwrap_or_default().to_owned();
+    Ok((reference.familiar_name(), tag))
+}
+
 /// Checks `--platform`.
 pub(crate) fn check_platform(platform: &str) -> Result<(), Failure> {
     if platform.is_empty() {

@@ -4,6 +4,7 @@
 //! line. `CORTEN_TEST_ENGINE=reference` and `DOCKER_HOST` choose another engine (see `testkit`). What only Corten
 //! does is in `extras`.
 
+mod commit;
 mod confinement;
 mod disk;
 mod events;

@@ -37,7 +37,6 @@ pub fn write_root(root: OwnedFd, out: &mut dyn Write) -> Result<(), TreeError> {
 }
 
 /// Writes the tree of a writable layer as the tar of an image's layer.
-#[allow(dead_code)]
 pub(crate) fn write_layer(upper: OwnedFd, out: &mut dyn Write) -> Result<(), TreeError> {
     write(upper, Form::Layer, out)
 }

@@ -12,6 +12,7 @@ use std::io;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
+pub(crate) use archive::write_layer;
 pub use archive::write_root;
 pub use changes::{Change, ChangeKind};
 

@@ -5,6 +5,7 @@ mod auth;
 mod blocking;
 mod check;
 mod chunks;
+mod commit;
 mod container_shape;
 mod containers;
 mod create_shape;
@@ -73,6 +74,7 @@ impl Api {
             Route::InspectContainer(id) => self.inspect_container(&id, &call).await,
             Route::Top(id) => self.top(&id, &call).await,
             Route::Logs(id) => self.logs(&id, &call),
+            Route::Commit => self.commit(call).await,
             Route::Changes(id) => self.changes(&id).await,
             Route::Export(id) => self.export(&id).await,
             Route::Start(id) => self.start(&id).await,

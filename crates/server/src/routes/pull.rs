@@ -59,6 +59,9 @@ impl Api {
         if !call.version().at_least(32) {
             options.platform.clear();
         }
+        if options.from_image.is_empty() && !options.from_src.is_empty() {
+            return self.import_image(call, options).await;
+        }
         let request = PullRequest {
             reference: reference(&options)?,
             platform: platform(&options)?,
@@ -90,9 +93,6 @@ impl Api {
 }
 
 fn reference(options: &PullOptions) -> Result<Reference, Error> {
-    if !options.from_src.is_empty() {
-        return Err(Error::Unsupported("importing images"));
-    }
     if options.from_image.is_empty() {
         return Err(Error::BadRequest("bad parameter: fromImage is required".to_owned()));
     }
@@ -138,11 +138,5 @@ mod tests {
     fn name_without_a_tag_is_all_tags() {
         assert!(reference(&options("debian", "")).unwrap().is_name_only());
         assert!(!reference(&options("debian:12", "")).unwrap().is_name_only());
-    }
-
-    #[test]
-    fn import_is_refused_by_name() {
-        let import = PullOptions { from_src: "-".into(), ..PullOptions::default() };
-        assert!(reference(&import).unwrap_err().to_string().contains("importing"));
     }
 }

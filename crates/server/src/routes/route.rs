@@ -19,6 +19,7 @@ pub(super) enum Route {
     Top(String),
     Logs(String),
     Changes(String),
+    Commit,
     Export(String),
     Start(String),
     Stop(String),
@@ -109,6 +110,7 @@ fn get(path: &[&str]) -> Option<Route> {
 fn post(path: &[&str]) -> Option<Route> {
     Some(match path {
         ["auth"] => Route::Login,
+        ["commit"] => Route::Commit,
         ["system", "check"] => Route::Check,
         ["containers", "create"] => Route::CreateContainer,
         ["containers", "prune"] => Route::PruneContainers,
@@ -152,7 +154,6 @@ fn delete(path: &[&str]) -> Option<Route> {
 fn unsupported(path: &[&str]) -> Option<&'static str> {
     Some(match path {
         ["build", ..] | ["session"] | ["grpc"] => "building images",
-        ["commit"] => "committing a container",
         ["containers", _, "update"] => "updating a container",
         ["containers", _, "stats"] => "container statistics",
         ["containers", _, "archive"] => "copying files into or out of a container",
