@@ -3,7 +3,7 @@
 use api::auth::{AuthConfig, LoginResponse};
 use api::event::EventOptions;
 use api::query::QueryWriter;
-use api::system::{Info, Ping, Version};
+use api::system::{DiskUsage, Info, Ping, Version};
 use bytes::Bytes;
 
 use crate::connection::{Call, Client};
@@ -14,6 +14,11 @@ use crate::{ByteStream, Error, Lines};
 /// [`Error::Transport`] if it cannot be reached.
 #[allow(clippy::missing_errors_doc, reason = "said once, above")]
 impl Client {
+    /// What images, containers and volumes take of the disk.
+    pub async fn disk_usage(&self) -> Result<DiskUsage, Error> {
+        self.json(Call::get("/system/df", "")).await
+    }
+
     /// Asks whether the engine is there, and what it is.
     pub async fn ping(&self) -> Result<Ping, Error> {
         let call = Call::get("/_ping", "");

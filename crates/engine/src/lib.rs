@@ -65,6 +65,7 @@ mod state;
 mod status_text;
 mod time;
 mod top;
+mod usage;
 mod volumes;
 mod wait;
 

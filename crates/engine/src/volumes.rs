@@ -1,6 +1,6 @@
 //! Volumes: folders that the engine keeps for containers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -144,6 +144,20 @@ impl Volumes {
             }
         }
         Ok(())
+    }
+
+    /// The names of all volumes, in order, with the number of containers that use each.
+    pub(crate) fn all(&self) -> Result<BTreeMap<String, usize>, Error> {
+        let users = self.users();
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            entries => entries.map_err(Error::file("read folder", &self.root))?,
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let users_of = |name: &String| users.get(name).map_or(0, |users| users.containers.len());
+        // A volume in the making has no content yet.
+        let whole = names.filter(|name| self.path(name).is_dir());
+        Ok(whole.map(|name| (name.clone(), users_of(&name))).collect())
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<String, Users>> {

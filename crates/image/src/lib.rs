@@ -54,6 +54,7 @@ mod snapshot;
 mod store;
 mod tar;
 mod tree;
+mod usage;
 
 pub use check::{CheckProgress, Checked, Finding, Outcome, Repair, Subject};
 pub use compressed::CompressedLayer;
@@ -69,7 +70,8 @@ pub use prune::{Pruned, Unused};
 pub use remove::{Force, Removed, Users};
 pub use save::{Archive, ArchiveReader};
 pub use select::{IndexContent, Selection};
-pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage};
+pub use snapshot::{MAX_LOWER_LAYERS, OverlayParts, Usage, measure};
 pub use store::ImageStore;
 pub use tar::TarError;
 pub use tree::{Change, ChangeKind, TreeError, write_root};
+pub use usage::{DiskUsage, ImageUsage};

@@ -115,14 +115,7 @@ impl ImageStore {
     /// # Errors
     /// [`Error::SnapshotNotFound`], or when a folder cannot be read.
     pub fn usage(&self, id: &str) -> Result<Usage> {
-        let upper = self.open_snapshot(id)?.upper;
-        let mut usage = Usage::default();
-        let mut linked = HashSet::new();
-        let mut folders = vec![upper];
-        while let Some(folder) = folders.pop() {
-            measure(&folder, &mut folders, &mut linked, &mut usage)?;
-        }
-        Ok(usage)
+        measure(&self.open_snapshot(id)?.upper)
     }
 
     /// Bytes in the files of the layers under a snapshot.
@@ -139,6 +132,20 @@ impl ImageStore {
     pub fn snapshots(&self) -> Vec<String> {
         self.shared.read().snapshots.keys().cloned().collect()
     }
+}
+
+/// What a tree takes of the disk; files with several names count once.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn measure(tree: &Path) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let mut linked = HashSet::new();
+    let mut folders = vec![tree.to_owned()];
+    while let Some(folder) = folders.pop() {
+        measure_folder(&folder, &mut folders, &mut linked, &mut usage)?;
+    }
+    Ok(usage)
 }
 
 fn layers_of(index: &Index, image: &Digest) -> Result<Vec<Digest>> {
@@ -185,7 +192,7 @@ fn check_name(id: &str) -> Result<()> {
     Ok(())
 }
 
-fn measure(
+fn measure_folder(
     folder: &Path,
     folders: &mut Vec<PathBuf>,
     linked: &mut HashSet<(u64, u64)>,

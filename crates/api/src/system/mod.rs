@@ -1,11 +1,13 @@
 //! The engine itself.
 
 mod check;
+mod disk_usage;
 mod info;
 mod ping;
 mod version;
 
 pub use check::{CheckFinding, CheckReport};
+pub use disk_usage::DiskUsage;
 pub use info::{
     Commit, FirewallInfo, IndexInfo, Info, NetworkAddressPool, PluginsInfo, RegistryConfig, RuntimeInfo,
     SwarmInfo,

@@ -138,11 +138,19 @@ fn split_tag(name: &str) -> Option<(&str, &str)> {
 
 /// An image under one of its names.
 #[derive(Clone)]
-struct ImageRow {
+pub(super) struct ImageRow {
     image: ImageSummary,
     name: Name,
     truncate: bool,
     now: i64,
+}
+
+impl ImageRow {
+    /// An image under its first name only.
+    pub(super) fn first(image: ImageSummary, truncate: bool, now: i64) -> Self {
+        let name = names(&image, false).swap_remove(0);
+        Self { image, name, truncate, now }
+    }
 }
 
 impl Row for ImageRow {

@@ -6,6 +6,7 @@ mod commit;
 mod completion;
 mod create;
 mod diff;
+mod disk_usage;
 mod events;
 mod exec;
 mod export;
@@ -77,6 +78,7 @@ const IMAGE: &[Command] = &[
 ];
 
 const SYSTEM: &[Command] = &[
+    Command::of::<disk_usage::DiskUsageCommand>(),
     Command::of::<check::Check>(),
     Command::of::<events::Events>(),
     Command::of::<info::InfoCommand>(),

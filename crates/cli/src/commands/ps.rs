@@ -163,6 +163,10 @@ impl Row for ContainerRow {
 }
 
 impl ContainerRow {
+    pub(super) fn new(container: ContainerSummary, truncate: bool, now: i64) -> Self {
+        Self { container, truncate, now }
+    }
+
     fn image(&self) -> String {
         let (image, id) = (&self.container.image, &self.container.image_id);
         if image.is_empty() {

@@ -125,7 +125,7 @@ impl Listing {
 }
 
 impl Cell {
-    fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             Self::Text(text) | Self::Json(text) => text,
         }

@@ -35,6 +35,7 @@ mod registries;
 mod restart;
 mod run;
 mod save;
+mod usage;
 mod versions;
 mod volumes;
 mod websocket;

@@ -39,11 +39,12 @@ impl Api {
         if options.from_src != "-" {
             return Err(Error::Unsupported("importing an image from a URL"));
         }
-        let image = new_image(options)?;
+        let image = new_image(options);
         let images = self.engine.images().clone();
         let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
         let work = move || {
-            let made = images.import(&mut reader, image, &mut |_| {});
+            let made =
+                image.and_then(|image| Ok::<_, Error>(images.import(&mut reader, image, &mut |_| {})?));
             if made.is_err() {
                 // A client that is still sending would not see the answer. If it leaves, nobody wants one.
                 let _ = io::copy(&mut reader, &mut io::sink());

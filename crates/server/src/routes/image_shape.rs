@@ -45,6 +45,12 @@ pub(super) fn summary(image: &Image, version: ApiVersion) -> ImageSummary {
     }
 }
 
+/// What is said of an image as a whole, or of its last step.
+fn comment(config: &oci::ImageConfig) -> String {
+    let last = config.history.last().filter(|_| config.comment.is_empty());
+    last.map_or_else(|| config.comment.clone(), |step| step.comment.clone())
+}
+
 /// Everything about an image, in the shape of this API version.
 ///
 /// `folders` are those of its layers, the topmost first.
@@ -56,7 +62,7 @@ pub(super) fn inspect(image: &Image, folders: &[PathBuf], version: ApiVersion) -
         repo_tags: familiar(&image.repo_tags),
         repo_digests: familiar(&image.repo_digests),
         parent: image.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
-        comment: config.comment.clone(),
+        comment: comment(config),
         created: created(image, version),
         container: (!version.at_least(45)).then(|| config.container.clone()),
         container_config: (!version.at_least(45)).then(|| made_by(config)).transpose()?,

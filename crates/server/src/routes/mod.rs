@@ -9,6 +9,7 @@ mod commit;
 mod container_shape;
 mod containers;
 mod create_shape;
+mod disk;
 mod exec;
 mod export;
 mod image_shape;
@@ -74,6 +75,7 @@ impl Api {
             Route::InspectContainer(id) => self.inspect_container(&id, &call).await,
             Route::Top(id) => self.top(&id, &call).await,
             Route::Logs(id) => self.logs(&id, &call),
+            Route::DiskUsage => self.disk_usage(&call).await,
             Route::Commit => self.commit(call).await,
             Route::Changes(id) => self.changes(&id).await,
             Route::Export(id) => self.export(&id).await,
