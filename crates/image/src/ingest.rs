@@ -172,12 +172,7 @@ impl Ingest {
         self.commit_as(draft, None, parent)
     }
 
-    fn commit_as(
-        self,
-        draft: Draft,
-        listed: Option<Descriptor>,
-        parent: Option<Digest>,
-    ) -> Result<Image> {
+    fn commit_as(self, draft: Draft, listed: Option<Descriptor>, parent: Option<Digest>) -> Result<Image> {
         let content = self.shared.read_blob(&draft.config)?;
         let config: ImageConfig = parse_json("image configuration", &content)?;
         let mut index = self.shared.write();

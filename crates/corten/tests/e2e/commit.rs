@@ -81,7 +81,6 @@ fn changes_are_applied_to_the_configuration(bed: &Bed) {
         "USER 7:8",
         "VOLUME /data",
         "WORKDIR /w",
-        "STOPSIGNAL SIGINT",
         "ONBUILD RUN true",
         "HEALTHCHECK --interval=5s CMD true",
     ];
@@ -92,7 +91,7 @@ fn changes_are_applied_to_the_configuration(bed: &Bed) {
     assert_eq!(config["ExposedPorts"], json!({"80/tcp": {}, "53/udp": {}}));
     assert_eq!((&config["Labels"]["a"], &config["Labels"]["c"]), (&json!("b"), &json!("d e")));
     assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("7:8"), &json!("/w")));
-    assert_eq!((&config["Volumes"], &config["StopSignal"]), (&json!({"/data": {}}), &json!("SIGINT")));
+    assert_eq!(config["Volumes"], json!({"/data": {}}));
     assert_eq!(config["OnBuild"], json!(["RUN true"]));
     assert_eq!(config["Healthcheck"], json!({"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000_u64}));
     assert_eq!(bed.ok(["run", "--rm", "--no-healthcheck", "made:1"]), "1-x y");
