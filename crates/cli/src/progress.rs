@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Instant;
 
 use api::image::{ProgressDetail, ProgressMessage};
 use client::Lines;
@@ -37,7 +38,7 @@ pub(crate) async fn show_until_data(
         Sink::Nowhere => (false, None),
     };
     let columns = width.map_or(0, |(_, columns)| usize::from(columns));
-    let mut display = Display { terminal: terminal.then_some(columns), lines: HashMap::new() };
+    let mut display = Display::new(terminal.then_some(columns));
     let mut data = None;
     while let Some(message) = lines.next::<ProgressMessage>().await? {
         if let Some(error) = failure(&message) {
@@ -71,9 +72,43 @@ struct Display {
     terminal: Option<usize>,
     /// The line of each layer, from the first one.
     lines: HashMap<String, usize>,
+    /// What each layer is doing, and since when.
+    steps: HashMap<String, Step>,
+}
+
+/// A step of a layer that has bytes to count.
+struct Step {
+    status: String,
+    began: Instant,
+    /// Bytes that it had then: what a connection goes on with was not brought by it.
+    from: i64,
 }
 
 impl Display {
+    fn new(terminal: Option<usize>) -> Self {
+        Self { terminal, lines: HashMap::new(), steps: HashMap::new() }
+    }
+
+    /// How fast a step is, and how long it will take, once that can be told.
+    fn rate(&mut self, message: &ProgressMessage, now: Instant) -> String {
+        let detail = message.progress_detail.as_ref().filter(|it| it.units.is_empty() && it.current > 0);
+        let Some(detail) = detail else { return String::new() };
+        let fresh = || Step { status: message.status.clone(), began: now, from: detail.current };
+        let step = self.steps.entry(message.id.clone()).or_insert_with(fresh);
+        if step.status != message.status || detail.current < step.from {
+            *step = fresh();
+        }
+        let seconds = now.duration_since(step.began).as_secs_f64();
+        let bytes = detail.current - step.from;
+        if seconds < 1.0 || bytes <= 0 {
+            return String::new();
+        }
+        let speed = bytes as f64 / seconds;
+        let left = (detail.total - detail.current) as f64 / speed;
+        let left = if left >= 0.5 { format!("  {} left", duration(left)) } else { String::new() };
+        format!("  {}/s{left}", decimal_size(speed, 3))
+    }
+
     fn show(&mut self, message: &ProgressMessage) -> String {
         let mut out = String::new();
         let on_line = message.progress_detail.is_some() && !message.id.is_empty();
@@ -96,14 +131,15 @@ impl Display {
         } else if message.stream.is_empty() || !message.id.is_empty() {
             self.lines.clear();
         }
-        self.line(message, &mut out);
+        let rate = if self.terminal.is_some() { self.rate(message, Instant::now()) } else { String::new() };
+        self.line(message, &rate, &mut out);
         if on_line && self.terminal.is_some() {
             move_cursor(&mut out, up, 'B');
         }
         out
     }
 
-    fn line(&self, message: &ProgressMessage, out: &mut String) {
+    fn line(&self, message: &ProgressMessage, rate: &str, out: &mut String) {
         let bar = message.progress_detail.as_ref().map(|detail| bar(detail, self.terminal.unwrap_or(0)));
         let mut end = "\n";
         if self.terminal.is_some() && message.stream.is_empty() && bar.is_some() {
@@ -118,10 +154,22 @@ impl Display {
             out.push_str(": ");
         }
         match bar {
-            Some(bar) if self.terminal.is_some() => out.push_str(&format!("{} {bar}{end}", message.status)),
+            Some(bar) if self.terminal.is_some() => {
+                out.push_str(&format!("{} {bar}{rate}{end}", message.status))
+            }
             _ if !message.stream.is_empty() => out.push_str(&message.stream),
             _ => out.push_str(&format!("{}{end}", message.status)),
         }
+    }
+}
+
+/// `7s`, `3m20s`, `2h05m`.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds:02}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes:02}m"),
     }
 }
 
@@ -160,6 +208,8 @@ fn bar(detail: &ProgressDetail, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn layer(id: &str, status: &str, current: i64, total: i64) -> ProgressMessage {
@@ -168,7 +218,7 @@ mod tests {
 
     #[test]
     fn pipe_shows_states_without_progress() {
-        let mut display = Display { terminal: None, lines: HashMap::new() };
+        let mut display = Display::new(None);
         let out: String = [
             ProgressMessage::status("latest: Pulling from library/x"),
             ProgressMessage::layer("abc", "Pulling fs layer"),
@@ -186,8 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn speed_and_time_left_are_told_after_a_second() {
+        let mut display = Display::new(Some(120));
+        let begun = Instant::now();
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let download = |bytes: i64| layer("a", "Downloading", bytes, 100_000_000);
+        assert_eq!(display.rate(&download(20_000_000), at(0)), "");
+        assert_eq!(display.rate(&download(30_000_000), at(1)), "  10MB/s  7s left");
+        assert_eq!(display.rate(&download(22_000_000), at(2)), "  1MB/s  1m18s left");
+        assert_eq!(display.rate(&download(100_000_000), at(10)), "  8MB/s");
+        // The next step has a speed of its own.
+        assert_eq!(display.rate(&layer("a", "Extracting", 1, 100), at(11)), "");
+        assert_eq!(duration(7500.0), "2h05m");
+    }
+
+    #[test]
     fn terminal_redraws_the_layer_in_its_line() {
-        let mut display = Display { terminal: Some(120), lines: HashMap::new() };
+        let mut display = Display::new(Some(120));
         let shown: Vec<String> = [
             ProgressMessage::layer("a", "Pulling fs layer"),
             ProgressMessage::layer("b", "Pulling fs layer"),

@@ -35,7 +35,7 @@ pub(crate) async fn fetch_config(
         };
         match fetched.await {
             Err(error) if error.is_transient() && attempt < config.attempts => {
-                tokio::time::sleep(config.backoff * 2u32.saturating_pow(attempt - 1)).await;
+                tokio::time::sleep(error.pause(config, attempt)).await;
                 attempt += 1;
             }
             other => return other,
@@ -99,7 +99,7 @@ impl LayerDownload<'_> {
                         return Err(error);
                     }
                     tracing::debug!(layer = self.id(), %error, "download goes on with a new connection");
-                    self.wait(self.config.backoff * 2u32.saturating_pow(attempt - 1)).await;
+                    self.wait(error.pause(self.config, attempt)).await;
                 }
             }
         }

@@ -1,8 +1,11 @@
 //! Why an image could not be pulled or pushed, in Docker's words.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
+
+use crate::Config;
 
 /// Why an image could not be pulled or pushed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,22 @@ pub enum Error {
     /// No manifest is for the platform that was asked for.
     #[error("no matching manifest for {0} in the manifest list entries")]
     NoPlatform(String),
+    /// The registry asks to be left alone for a while.
+    #[error("{cause}")]
+    Busy {
+        /// For how long.
+        pause: Duration,
+        /// What it said.
+        cause: Box<Error>,
+    },
+    /// The file that says where a registry's content is cannot be used.
+    #[error("{path}: {reason}")]
+    HostsFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// What the registry sent is too big.
     #[error("{what} exceeds the limit of {limit} bytes")]
     TooBig {
@@ -178,7 +197,24 @@ impl Error {
                 image::ErrorKind::Invalid | image::ErrorKind::Conflict => ErrorKind::Invalid,
                 image::ErrorKind::System => ErrorKind::System,
             },
-            Self::Certificates { .. } | Self::Client(_) | Self::Cancelled => ErrorKind::System,
+            Self::Busy { cause, .. } => cause.kind(),
+            Self::Certificates { .. } | Self::HostsFile { .. } | Self::Client(_) | Self::Cancelled => {
+                ErrorKind::System
+            }
+        }
+    }
+
+    /// Whether another host that has the same content may do better.
+    pub(crate) fn may_be_better_elsewhere(&self) -> bool {
+        self.kind() != ErrorKind::System
+    }
+
+    /// How long to wait before the attempt after this one: what the registry asks for, or else more each time.
+    pub(crate) fn pause(&self, config: &Config, attempt: u32) -> Duration {
+        let growing = config.backoff.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1)));
+        match self {
+            Self::Busy { pause, .. } => (*pause).clamp(growing, growing.max(config.longest_pause)),
+            _ => growing.min(config.longest_pause),
         }
     }
 
@@ -197,7 +233,7 @@ impl Error {
     /// Whether the same may succeed a little later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Network { .. } => true,
+            Self::Network { .. } | Self::Busy { .. } => true,
             Self::Status(status) => status.starts_with('5'),
             Self::Api(error) => matches!(error.code.as_str(), "TOOMANYREQUESTS" | "UNAVAILABLE" | "UNKNOWN"),
             _ => false,

@@ -11,6 +11,7 @@
 //!
 //! Credentials go to the registry they are for and to the token service it names, never after a redirect to another
 //! host, nor to another host that is to take an upload.
+//! Mirrors get none at all.
 //! Plain HTTP is used with loopback addresses and with registries that are declared insecure, and with no others.
 //!
 //! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed. So it
@@ -18,16 +19,19 @@
 //!
 //! # Files
 //!
-//! `/etc/docker/certs.d/<host>/` for certificate authorities (`*.crt`) and client certificates (`*.cert` with `*.key`),
+//! `/etc/docker/certs.d/<host>/` for `hosts.toml`, which says where else a registry's content is, certificate authorities (`*.crt`) and client certificates (`*.cert` with `*.key`),
 //! and the system's bundle of certificate authorities. Nothing is written outside the image store.
 
 mod auth;
 mod blob;
+mod distribution;
 mod error;
+mod hosts_file;
 mod login;
 mod manifest;
 mod network;
 mod progress;
+mod proxy;
 mod pull;
 mod push;
 mod session;
@@ -37,9 +41,14 @@ mod upload;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 pub use auth::Credentials;
+pub use distribution::Distribution;
 pub use error::{ApiError, Error, ErrorKind};
+pub use network::parse_mirror;
 pub use progress::{Detail, Outcome, Progress, ProgressSink};
+pub use proxy::Proxies;
 pub use pull::{PullRequest, Pulled, Status};
 pub use push::{PushRequest, Pushed};
 
@@ -48,6 +57,10 @@ pub use push::{PushRequest, Pushed};
 pub struct Config {
     /// Hosts (`name` or `name:port`) and networks (`10.0.0.0/8`) that may be reached without verified TLS, or without any.
     pub insecure: Vec<String>,
+    /// Mirrors of docker.io, asked before it, with paths that end in `/`: see [`parse_mirror`].
+    pub mirrors: Vec<Url>,
+    /// Proxies between this machine and registries.
+    pub proxies: Proxies,
     /// Layers that are downloaded at the same time; at least 1.
     pub parallel_downloads: usize,
     /// Blobs that are uploaded at the same time; at least 1.
@@ -60,6 +73,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Before the second attempt; doubled for each further one.
     pub backoff: Duration,
+    /// No pause between attempts is longer, whatever the registry asks for.
+    pub longest_pause: Duration,
     /// Folder with a folder for each registry that has its own certificates.
     pub certificates: PathBuf,
 }
@@ -68,12 +83,15 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             insecure: Vec::new(),
+            mirrors: Vec::new(),
+            proxies: Proxies::from_environment(),
             parallel_downloads: 3,
             parallel_uploads: 5,
             attempts: 5,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             backoff: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
             certificates: "/etc/docker/certs.d".into(),
         }
     }

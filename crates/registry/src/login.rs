@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::auth::{Asked, Granted, answer};
 use crate::error::Error;
-use crate::network::{Security, endpoints};
+use crate::network::own_host;
 use crate::session::{network_error, ping};
 use crate::tls::{self, Purpose};
 use crate::{Credentials, Registry};
@@ -22,11 +22,10 @@ impl Registry {
         // The same rules hold for what can be a registry's name here and in an image's.
         let name = Reference::parse(&format!("{domain}/any")).ok().filter(|name| name.domain() == domain);
         let name = name.ok_or_else(|| Error::Host(domain.to_owned()))?;
-        let endpoints = endpoints(&self.config, name.domain())?;
-        let security = if endpoints.len() > 1 { Security::Insecure } else { Security::Verified };
-        let client = tls::client(&self.config, domain, security, Purpose::Requests)?;
+        let host = own_host(&self.config, name.domain())?;
+        let client = tls::client(&self.config, &host, Purpose::Requests)?;
         let mut last = Error::Host(domain.to_owned());
-        for base in endpoints {
+        for base in host.bases {
             match ping(&client, &base).await {
                 Ok(challenges) if challenges.is_empty() => return Ok(None),
                 Ok(challenges) => {

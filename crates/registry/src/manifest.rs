@@ -38,11 +38,7 @@ pub(crate) async fn choose(
     reference: &Reference,
     platform: &Platform,
 ) -> Result<Chosen, Error> {
-    let name = match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.unwrap_or("latest").to_owned(),
-    };
-    let mut current = fetch(session, reference, &name, reference.digest()).await?;
+    let mut current = fetch(session, reference, &key_of(reference), reference.digest()).await?;
     let (digest, mut documents, mut list) = (current.descriptor.digest.clone(), Vec::new(), None);
     for _ in 0..MAX_DEPTH {
         documents.push((current.descriptor.digest.clone(), current.content));
@@ -103,13 +99,40 @@ fn next_page(response: &reqwest::Response) -> Option<String> {
     rest.contains("next").then(|| target.to_owned())
 }
 
-struct Fetched {
-    descriptor: Descriptor,
-    document: Document,
-    content: Vec<u8>,
+/// By what a registry finds a manifest.
+pub(crate) fn key_of(reference: &Reference) -> String {
+    match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or("latest").to_owned(),
+    }
 }
 
-async fn fetch(
+pub(crate) struct Fetched {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) document: Document,
+    pub(crate) content: Vec<u8>,
+}
+
+/// Fetches a manifest or index, again where the registry is busy or fails.
+pub(crate) async fn fetch(
+    session: &Session<'_>,
+    reference: &Reference,
+    name: &str,
+    expected: Option<&Digest>,
+) -> Result<Fetched, Error> {
+    let mut attempt = 1;
+    loop {
+        match fetch_once(session, reference, name, expected).await {
+            Err(error) if error.is_transient() && attempt < session.config().attempts => {
+                tokio::time::sleep(error.pause(session.config(), attempt)).await;
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn fetch_once(
     session: &Session<'_>,
     reference: &Reference,
     name: &str,

@@ -1,11 +1,13 @@
-//! Which hosts may be reached how.
+//! Which hosts serve a registry's content, and how they may be reached.
 
 use std::net::IpAddr;
 
+use oci::Reference;
 use url::Url;
 
 use crate::Config;
 use crate::error::Error;
+use crate::hosts_file;
 
 /// How much a host is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +18,111 @@ pub(crate) enum Security {
     Insecure,
 }
 
+/// What a host may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    /// To read manifests and blobs by their digests.
+    pub(crate) pull: bool,
+    /// To be believed what a tag stands for.
+    pub(crate) resolve: bool,
+    /// To write.
+    pub(crate) push: bool,
+}
+
+impl Capabilities {
+    pub(crate) const ALL: Self = Self { pull: true, resolve: true, push: true };
+    const READ: Self = Self { pull: true, resolve: true, push: false };
+}
+
+/// A place where a registry's content is: the registry itself or a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// `https://host/v2/`, in the order in which to try.
+    pub(crate) bases: Vec<Url>,
+    pub(crate) security: Security,
+    pub(crate) capabilities: Capabilities,
+    /// Whether it is the registry itself, which the credentials are for.
+    pub(crate) is_own: bool,
+    /// The registry's name, for mirrors of several.
+    pub(crate) namespace: Option<String>,
+    pub(crate) trust: Trust,
+}
+
+/// Certificates beside those of the host's own folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Files of authorities.
+    pub(crate) authorities: Vec<std::path::PathBuf>,
+    /// A file with a certificate and, if it is not in the same, one with its key.
+    pub(crate) clients: Vec<(std::path::PathBuf, Option<std::path::PathBuf>)>,
+}
+
+impl Host {
+    /// Whether what `reference` stands for can be had here.
+    pub(crate) fn serves(&self, reference: &Reference) -> bool {
+        self.capabilities.pull && (self.capabilities.resolve || reference.digest().is_some())
+    }
+
+    /// `host` or `host:port`, as folders of certificates are named.
+    pub(crate) fn authority(&self) -> String {
+        let Some(base) = self.bases.first() else { return String::new() };
+        let host = base.host_str().unwrap_or_default();
+        base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// Where the content of a registry is to be looked for, in this order.
+pub(crate) fn hosts(config: &Config, domain: &str) -> Result<Vec<Host>, Error> {
+    if let Some(hosts) = hosts_file::read(config, domain)? {
+        return Ok(hosts);
+    }
+    let mut hosts = Vec::new();
+    if domain == "docker.io" {
+        for mirror in &config.mirrors {
+            let base = mirror.join("v2/").map_err(|_| Error::Host(mirror.to_string()))?;
+            let security = security_of(config, &base);
+            let (capabilities, trust) = (Capabilities::READ, Trust::default());
+            let bases = vec![base];
+            hosts.push(Host { bases, security, capabilities, is_own: false, namespace: None, trust });
+        }
+    }
+    hosts.push(own_host(config, domain)?);
+    Ok(hosts)
+}
+
+/// The registry itself.
+pub(crate) fn own_host(config: &Config, domain: &str) -> Result<Host, Error> {
+    let bases = endpoints(config, domain)?;
+    let security = if bases.len() > 1 { Security::Insecure } else { Security::Verified };
+    let (capabilities, trust) = (Capabilities::ALL, Trust::default());
+    Ok(Host { bases, security, capabilities, is_own: true, namespace: None, trust })
+}
+
+/// Reads the address of a mirror of the default registry, by dockerd's rules.
+///
+/// # Errors
+/// In dockerd's words.
+pub fn parse_mirror(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim())
+        .map_err(|error| format!("invalid mirror: {text:?} is not a valid URI: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("invalid mirror: unsupported scheme {:?} in {text:?}", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("invalid mirror: username/password not allowed in URI".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(format!("invalid mirror: query or fragment at end of the URI {text:?}"));
+    }
+    let mut url = url;
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
 /// Where the registry of a domain is, in the order in which to try.
-pub(crate) fn endpoints(config: &Config, domain: &str) -> Result<Vec<Url>, Error> {
+fn endpoints(config: &Config, domain: &str) -> Result<Vec<Url>, Error> {
     let host = if domain == "docker.io" { "registry-1.docker.io" } else { domain };
     let parse = |scheme: &str| {
         let url = Url::parse(&format!("{scheme}://{host}/v2/")).ok();
@@ -47,7 +152,7 @@ pub(crate) fn security_of(config: &Config, url: &Url) -> Security {
 }
 
 /// Whether a network like `10.0.0.0/8` contains an address.
-fn contains(network: &str, address: IpAddr) -> bool {
+pub(crate) fn contains(network: &str, address: IpAddr) -> bool {
     let Some((base, length)) = network.split_once('/') else { return false };
     let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else { return false };
     let matches = |a: u128, b: u128, width: u32| {
@@ -68,6 +173,35 @@ mod tests {
 
     fn schemes(config: &Config, domain: &str) -> Vec<String> {
         endpoints(config, domain).unwrap().iter().map(Url::to_string).collect()
+    }
+
+    #[test]
+    fn mirrors_are_for_the_default_registry_and_only_read() {
+        let mirrors =
+            vec![parse_mirror("https://m.example/sub").unwrap(), parse_mirror("http://n:1").unwrap()];
+        let config = Config { mirrors, certificates: "/nonexistent".into(), ..Config::default() };
+        let found = hosts(&config, "docker.io").unwrap();
+        let bases: Vec<String> = found.iter().map(|host| host.bases[0].to_string()).collect();
+        assert_eq!(
+            bases,
+            ["https://m.example/sub/v2/", "http://n:1/v2/", "https://registry-1.docker.io/v2/"]
+        );
+        assert_eq!(found.iter().map(|host| host.capabilities.push).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(found.iter().map(|host| host.is_own).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(hosts(&config, "r.example").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn mirror_is_checked_as_by_dockerd() {
+        for (text, word) in [
+            ("ftp://m", "unsupported scheme"),
+            ("m", "not a valid URI"),
+            ("https://u:p@m", "username/password"),
+            ("https://m/?q", "query or fragment"),
+        ] {
+            let error = parse_mirror(text).unwrap_err();
+            assert!(error.starts_with("invalid mirror: ") && error.contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
 use crate::manifest::{Chosen, choose, tags};
+use crate::network::{Host, hosts};
 use crate::progress::{Progress, ProgressSink};
 use crate::session::{Access, Session};
 use crate::{Credentials, Registry};
@@ -59,13 +60,9 @@ impl Registry {
         request: PullRequest,
         progress: ProgressSink,
     ) -> Result<Pulled, Error> {
-        let PullRequest { reference, platform, credentials } = request;
-        let reference = reference.or_latest();
-        let session = Session::connect(&self.config, &reference, credentials, Access::Pull).await?;
-        let pull = Pull { registry: self, store, session: &session, progress: &progress };
-        let pulled = pull.one(&reference, platform).await?;
-        pull.tell_status(&reference, pulled.status);
-        Ok(pulled)
+        let request = PullRequest { reference: request.reference.or_latest(), ..request };
+        let mut pulled = self.pull_anywhere(store, &request, &progress, Extent::One).await?;
+        pulled.pop().ok_or(Error::Cancelled)
     }
 
     /// Pulls all tags of a repository, as [`Registry::pull`] does one. Those that are not for the platform are left out.
@@ -78,22 +75,61 @@ impl Registry {
         request: PullRequest,
         progress: ProgressSink,
     ) -> Result<Vec<Pulled>, Error> {
-        let PullRequest { reference, platform, credentials } = request;
-        let session = Session::connect(&self.config, &reference, credentials, Access::Pull).await?;
-        let pull = Pull { registry: self, store, session: &session, progress: &progress };
-        let mut all = Vec::new();
-        for tag in tags(&session, &reference).await? {
-            let name = reference.with_tag(&tag).map_err(|_| Error::Tag(tag))?;
-            match pull.one(&name, platform.clone()).await {
-                Ok(pulled) => all.push(pulled),
-                Err(Error::NoPlatform(_)) => {}
-                Err(error) => return Err(error),
+        self.pull_anywhere(store, &request, &progress, Extent::All).await
+    }
+
+    /// Goes from host to host until one has everything.
+    async fn pull_anywhere(
+        &self,
+        store: &ImageStore,
+        request: &PullRequest,
+        progress: &ProgressSink,
+        extent: Extent,
+    ) -> Result<Vec<Pulled>, Error> {
+        let mut last = None;
+        for host in hosts(&self.config, request.reference.domain())? {
+            if !host.serves(&request.reference) {
+                continue;
+            }
+            match self.pull_from(&host, store, request, progress, extent).await {
+                Err(error) if error.may_be_better_elsewhere() => {
+                    tracing::info!(host = host.authority(), %error, "the image is not to be had here");
+                    last = Some(error);
+                }
+                other => return other,
             }
         }
+        Err(last.unwrap_or_else(|| Error::Host(request.reference.domain().to_owned())))
+    }
+
+    async fn pull_from(
+        &self,
+        host: &Host,
+        store: &ImageStore,
+        request: &PullRequest,
+        progress: &ProgressSink,
+        extent: Extent,
+    ) -> Result<Vec<Pulled>, Error> {
+        let PullRequest { reference, platform, credentials } = request;
+        // They are for the registry, not for its mirrors.
+        let credentials = credentials.clone().filter(|_| host.is_own);
+        let session = Session::connect(&self.config, host, reference, credentials, Access::Pull).await?;
+        let pull = Pull { registry: self, store, session: &session, progress };
+        let all = match extent {
+            Extent::One => vec![pull.one(reference, platform.clone()).await?],
+            Extent::All => pull.all(reference, platform.clone()).await?,
+        };
         let is_new = all.iter().any(|pulled| pulled.status == Status::Downloaded);
-        pull.tell_status(&reference, if is_new { Status::Downloaded } else { Status::UpToDate });
+        pull.tell_status(reference, if is_new { Status::Downloaded } else { Status::UpToDate });
         Ok(all)
     }
+}
+
+/// How much of a repository is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    One,
+    All,
 }
 
 struct Pull<'a> {
@@ -117,6 +153,20 @@ impl Pull<'_> {
         }
         (self.progress)(Progress::message(format!("Digest: {}", chosen.digest)));
         Ok(Pulled { image, digest: chosen.digest, status })
+    }
+
+    /// All tags, except those that are not for the platform.
+    async fn all(&self, reference: &Reference, platform: Option<Platform>) -> Result<Vec<Pulled>, Error> {
+        let mut all = Vec::new();
+        for tag in tags(self.session, reference).await? {
+            let name = reference.with_tag(&tag).map_err(|_| Error::Tag(tag))?;
+            match self.one(&name, platform.clone()).await {
+                Ok(pulled) => all.push(pulled),
+                Err(Error::NoPlatform(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     fn tell_status(&self, reference: &Reference, status: Status) {

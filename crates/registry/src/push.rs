@@ -12,9 +12,10 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::network::hosts;
 use crate::progress::{Meter, Outcome, Progress, ProgressSink};
 use crate::session::{Access, Session};
-use crate::upload::{self, BlobUpload, Source, backoff};
+use crate::upload::{self, BlobUpload, Source};
 use crate::{Config, Credentials, Registry};
 
 /// Other repositories from which a registry is asked to take a blob over, in all.
@@ -60,7 +61,12 @@ impl Registry {
         progress(Progress::message(format!("The push refers to repository [{}]", reference.name())));
         let images = images(store, &reference)?;
         let sources = sources(store, &reference, &images);
-        let session = Session::connect(&self.config, &reference, credentials, Access::Push(&sources)).await?;
+        let hosts = hosts(&self.config, reference.domain())?;
+        let host = hosts.iter().find(|host| host.capabilities.push);
+        let host = host.ok_or_else(|| Error::Host(reference.domain().to_owned()))?;
+        let credentials = credentials.filter(|_| host.is_own);
+        let access = Access::Push(&sources);
+        let session = Session::connect(&self.config, host, &reference, credentials, access).await?;
         let push = Push { registry: self, store, session: &session, progress: &progress };
         let mut pushed = Vec::with_capacity(images.len());
         for (name, _) in images {
@@ -286,7 +292,7 @@ impl PutManifest<'_> {
         loop {
             match self.put().await {
                 Err(error) if error.is_transient() && attempt < config.attempts => {
-                    tokio::time::sleep(backoff(config, attempt)).await;
+                    tokio::time::sleep(error.pause(config, attempt)).await;
                     attempt += 1;
                 }
                 other => return other,

@@ -3,16 +3,17 @@
 use std::error::Error as StdError;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use oci::Reference;
-use reqwest::header::{ACCEPT, AUTHORIZATION, LOCATION, RANGE, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use crate::Config;
 use crate::auth::{Asked, Challenge, Credentials, answer};
 use crate::error::{ApiError, Error};
-use crate::network::{Security, endpoints, security_of};
+use crate::network::{Host, Security, security_of};
 use crate::tls::{self, Purpose};
 
 /// Bytes that an error's text may have.
@@ -24,6 +25,7 @@ pub(crate) struct Session<'a> {
     client: Client,
     uploads: Option<Client>,
     base: Url,
+    namespace: Option<String>,
     repository: Reference,
     credentials: Option<Credentials>,
     scopes: Vec<String>,
@@ -66,20 +68,19 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Finds out where the registry answers and what it wants.
+    /// Finds out where the host answers and what it wants.
     pub(crate) async fn connect(
         config: &'a Config,
+        host: &Host,
         reference: &Reference,
         credentials: Option<Credentials>,
         access: Access<'_>,
     ) -> Result<Self, Error> {
-        let endpoints = endpoints(config, reference.domain())?;
-        let security = if endpoints.len() > 1 { Security::Insecure } else { Security::Verified };
-        let client = |purpose| tls::client(config, reference.domain(), security, purpose);
+        let client = |purpose| tls::client(config, host, purpose);
         let uploads = matches!(access, Access::Push(_)).then(|| client(Purpose::Uploads)).transpose()?;
         let (client, scopes) = (client(Purpose::Requests)?, access.scopes(reference.path()));
         let mut last = None;
-        for base in endpoints {
+        for base in host.bases.iter().cloned() {
             match ping(&client, &base).await {
                 Ok(challenges) => {
                     let repository = reference.repository();
@@ -89,6 +90,7 @@ impl<'a> Session<'a> {
                         client,
                         uploads,
                         base,
+                        namespace: host.namespace.clone(),
                         repository,
                         credentials,
                         scopes,
@@ -144,6 +146,10 @@ impl<'a> Session<'a> {
         check.await.unwrap_or(Err(Error::Cancelled))
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        self.config
+    }
+
     /// The repository alone.
     pub(crate) fn repository(&self) -> &Reference {
         &self.repository
@@ -152,7 +158,11 @@ impl<'a> Session<'a> {
     /// Where something of the repository is: `manifests/latest`, `blobs/sha256:…`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
         let path = format!("{}/{path}", self.repository.path());
-        self.base.join(&path).map_err(|_| Error::Host(self.repository.domain().into()))
+        let mut url = self.base.join(&path).map_err(|_| Error::Host(self.repository.domain().into()))?;
+        if let Some(namespace) = &self.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
+        }
+        Ok(url)
     }
 
     /// Where an upload goes on, by the registry's word. It may be another host, which gets no credentials, but not one
@@ -226,9 +236,20 @@ impl<'a> Session<'a> {
         }
         let status = response.status();
         let challenges = challenges(&response);
+        let pause = asked_pause(&response);
         let body = limited_body(response, "error message", MAX_ERROR).await.unwrap_or_default();
-        Err(api_error(status, &challenges, &body))
+        let error = api_error(status, &challenges, &body);
+        Err(match pause.filter(|_| error.is_transient()) {
+            Some(pause) => Error::Busy { pause, cause: Box::new(error) },
+            None => error,
+        })
     }
+}
+
+/// How long the registry asks to be left alone: `Retry-After`, in seconds (RFC 9110, section 10.2.3).
+fn asked_pause(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A method as Go's `net/http` spells it in errors.

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::Config;
 use crate::error::Error;
-use crate::network::{Security, security_of};
+use crate::network::{Host, Security, Trust, security_of};
 
 /// Where systems keep their certificate authorities.
 const BUNDLES: [&str; 5] = [
@@ -31,13 +31,8 @@ pub(crate) enum Purpose {
     Uploads,
 }
 
-/// A client for the registry at `domain`.
-pub(crate) fn client(
-    config: &Config,
-    domain: &str,
-    security: Security,
-    purpose: Purpose,
-) -> Result<Client, Error> {
+/// A client for one host.
+pub(crate) fn client(config: &Config, host: &Host, purpose: Purpose) -> Result<Client, Error> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // Fails only where another one was installed before, which serves as well.
@@ -51,15 +46,15 @@ pub(crate) fn client(
     if purpose == Purpose::Requests {
         builder = builder.read_timeout(config.idle_timeout);
     }
-    let folder = config.certificates.join(domain);
-    if folder.is_dir() {
-        let own = read_folder(&folder)?;
-        certificates.extend(own.authorities);
-        for identity in own.identities {
-            builder = builder.identity(identity);
-        }
+    let folder = config.certificates.join(host.authority());
+    let mut own = if folder.is_dir() { read_folder(&folder)? } else { Own::default() };
+    own.add(&host.trust)?;
+    certificates.extend(own.authorities);
+    for identity in own.identities {
+        builder = builder.identity(identity);
     }
-    builder = match security {
+    builder = config.proxies.apply(builder);
+    builder = match host.security {
         Security::Verified => builder.tls_certs_only(certificates),
         Security::Insecure => builder.tls_danger_accept_invalid_certs(true),
     };
@@ -92,28 +87,50 @@ fn system_certificates() -> Vec<Certificate> {
         .unwrap_or_default()
 }
 
+#[derive(Default)]
 struct Own {
     authorities: Vec<Certificate>,
     identities: Vec<Identity>,
 }
 
+impl Own {
+    fn add(&mut self, trust: &Trust) -> Result<(), Error> {
+        trust.authorities.iter().try_for_each(|path| self.add_authority(path))?;
+        let mut clients = trust.clients.iter();
+        clients.try_for_each(|(certificate, key)| self.add_client(certificate, key.as_deref()))
+    }
+
+    fn add_authority(&mut self, path: &Path) -> Result<(), Error> {
+        let found = Certificate::from_pem_bundle(&read(path)?);
+        self.authorities.extend(found.map_err(|error| failed(path, error.to_string()))?);
+        Ok(())
+    }
+
+    fn add_client(&mut self, certificate: &Path, key: Option<&Path>) -> Result<(), Error> {
+        let mut both = key.map_or(Ok(Vec::new()), read)?;
+        both.push(b'\n');
+        both.extend(read(certificate)?);
+        let identity = Identity::from_pem(&both);
+        self.identities.push(identity.map_err(|error| failed(certificate, error.to_string()))?);
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, reason: String) -> Error {
+    Error::Certificates { path: path.into(), reason }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| failed(path, error.to_string()))
+}
+
 fn read_folder(folder: &Path) -> Result<Own, Error> {
-    let failed = |path: &Path, reason: String| Error::Certificates { path: path.into(), reason };
-    let read = |path: &Path| fs::read(path).map_err(|error| failed(path, error.to_string()));
-    let mut own = Own { authorities: Vec::new(), identities: Vec::new() };
+    let mut own = Own::default();
     let entries = fs::read_dir(folder).map_err(|error| failed(folder, error.to_string()))?;
     for path in entries.flatten().map(|entry| entry.path()) {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("crt") => {
-                let found = Certificate::from_pem_bundle(&read(&path)?);
-                own.authorities.extend(found.map_err(|error| failed(&path, error.to_string()))?);
-            }
-            Some("cert") => {
-                let key = path.with_extension("key");
-                let both = [read(&key)?, b"\n".to_vec(), read(&path)?].concat();
-                let identity = Identity::from_pem(&both);
-                own.identities.push(identity.map_err(|error| failed(&path, error.to_string()))?);
-            }
+            Some("crt") => own.add_authority(&path)?,
+            Some("cert") => own.add_client(&path, Some(&path.with_extension("key")))?,
             _ => {}
         }
     }

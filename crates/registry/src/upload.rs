@@ -63,11 +63,6 @@ pub(crate) enum Outcome {
     Foreign,
 }
 
-/// How long to wait before the attempt after this one.
-pub(crate) fn backoff(config: &Config, attempt: u32) -> Duration {
-    config.backoff * 2u32.saturating_pow(attempt - 1)
-}
-
 /// A blob on its way.
 pub(crate) struct BlobUpload<'a> {
     config: &'a Config,
@@ -137,7 +132,7 @@ impl<'a> BlobUpload<'a> {
                 return Err(error);
             }
             tracing::debug!(blob = %self.blob.digest, %error, "upload goes on with a new connection");
-            tokio::time::sleep(backoff(self.config, attempt)).await;
+            tokio::time::sleep(error.pause(self.config, attempt)).await;
         }
     }
 

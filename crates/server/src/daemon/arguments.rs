@@ -95,9 +95,18 @@ pub struct Arguments {
     /// Containers run on without the engine: always true
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub live_restore: Option<bool>,
-    /// Mirror of the default registry (not supported)
-    #[arg(long = "registry-mirror", value_name = "URL", hide = true)]
+    /// Mirror of the default registry (repeatable)
+    #[arg(long = "registry-mirror", value_name = "URL")]
     pub registry_mirrors: Vec<String>,
+    /// Proxy for registries with plain HTTP
+    #[arg(long, value_name = "URL")]
+    pub http_proxy: Option<String>,
+    /// Proxy for registries with HTTPS
+    #[arg(long, value_name = "URL")]
+    pub https_proxy: Option<String>,
+    /// Hosts that are reached without a proxy, with commas between them
+    #[arg(long, value_name = "HOSTS")]
+    pub no_proxy: Option<String>,
     /// Further runtime (not supported)
     #[arg(long = "add-runtime", value_name = "RUNTIME", hide = true)]
     pub add_runtimes: Vec<String>,

@@ -185,6 +185,8 @@ fn set(arguments: &mut Arguments, key: &str, value: Value) -> Result<Outcome, Co
             put_list(&mut arguments.log_opts, options)
         }
         "insecure-registries" => put_all(&mut arguments.insecure_registries, key, value),
+        "registry-mirrors" => put_all(&mut arguments.registry_mirrors, key, value),
+        "proxies" => put_proxies(arguments, key, value),
         "labels" => put_all(&mut arguments.labels, key, value),
         "cgroup-parent" => put(&mut arguments.cgroup_parent, key, value),
         "default-shm-size" => put(&mut arguments.default_shm_size, key, text_of_number(value)),
@@ -196,6 +198,23 @@ fn set(arguments: &mut Arguments, key: &str, value: Value) -> Result<Outcome, Co
         "tls" => put(&mut arguments.tls, key, value),
         _ => Ok(Outcome::Unknown),
     }
+}
+
+/// `{"http-proxy": …, "https-proxy": …, "no-proxy": …}`.
+fn put_proxies(arguments: &mut Arguments, key: &str, value: Value) -> Result<Outcome, ConfigFileError> {
+    let proxies: BTreeMap<String, Value> = read(key, value)?;
+    for (name, value) in proxies {
+        let slot = match name.as_str() {
+            "http-proxy" => &mut arguments.http_proxy,
+            "https-proxy" => &mut arguments.https_proxy,
+            "no-proxy" => &mut arguments.no_proxy,
+            _ => return Ok(Outcome::Unknown),
+        };
+        if let Outcome::Conflict = put(slot, &name, value)? {
+            return Ok(Outcome::Conflict);
+        }
+    }
+    Ok(Outcome::Set)
 }
 
 fn text_of_number(value: Value) -> Value {
@@ -255,6 +274,19 @@ mod tests {
         assert_eq!((arguments.mtu, arguments.debug), (Some(1400), Some(true)));
         assert_eq!(arguments.log_opts, ["max-file=2", "max-size=1m"]);
         assert_eq!(arguments.default_shm_size.as_deref(), Some("1g"));
+    }
+
+    #[test]
+    fn mirrors_and_proxies_are_read() {
+        let mut arguments = Arguments::default();
+        apply_text(
+            &mut arguments,
+            r#"{"registry-mirrors":["https://m"],"proxies":{"http-proxy":"http://p:1","no-proxy":"a,b"}}"#,
+        )
+        .unwrap();
+        assert_eq!(arguments.registry_mirrors, ["https://m"]);
+        assert_eq!(arguments.http_proxy.as_deref(), Some("http://p:1"));
+        assert_eq!((arguments.https_proxy, arguments.no_proxy.as_deref()), (None, Some("a,b")));
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Settings {
             group: arguments.group.clone().map_or(Group::Default, Group::Named),
             pidfile: arguments.pidfile.clone().unwrap_or_else(|| engine.run.join("engine.pid")),
             log_level: log_level(&arguments)?,
-            registries: Registries::new(arguments.insecure_registries.clone()),
+            registries: registries(&arguments)?,
             validate_only: arguments.validate.unwrap_or(false),
             engine,
         })
@@ -107,7 +107,6 @@ fn refuse_unsupported(arguments: &Arguments) -> Result<(), SettingsError> {
         (arguments.tlscacert.is_none(), "tlscacert".to_owned()),
         (arguments.tlscert.is_none(), "tlscert".to_owned()),
         (arguments.tlskey.is_none(), "tlskey".to_owned()),
-        (arguments.registry_mirrors.is_empty(), "registry-mirror".to_owned()),
         (arguments.add_runtimes.is_empty(), "add-runtime".to_owned()),
         (arguments.live_restore != Some(false), "live-restore=false".to_owned()),
         (
@@ -128,6 +127,20 @@ fn refuse_unsupported(arguments: &Arguments) -> Result<(), SettingsError> {
         Some((_, flag)) => Err(SettingsError::Unsupported(flag)),
         None => Ok(()),
     }
+}
+
+fn registries(arguments: &Arguments) -> Result<Registries, SettingsError> {
+    let text = |given: &Option<String>| given.clone().unwrap_or_default();
+    let proxies = registry::Proxies {
+        http: text(&arguments.http_proxy),
+        https: text(&arguments.https_proxy),
+        without: text(&arguments.no_proxy),
+    };
+    let (insecure, mirrors) = (arguments.insecure_registries.clone(), &arguments.registry_mirrors);
+    Registries::new(insecure, mirrors, proxies).map_err(|reason| {
+        let value = mirrors.join(" ");
+        SettingsError::Invalid { flag: "registry-mirror", value, reason }
+    })
 }
 
 fn named(flag: &str, value: &Option<String>) -> String {

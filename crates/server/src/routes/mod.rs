@@ -10,6 +10,7 @@ mod container_shape;
 mod containers;
 mod create_shape;
 mod disk;
+mod distribution;
 mod exec;
 mod export;
 mod image_shape;
@@ -95,6 +96,7 @@ impl Api {
             Route::StartExec(id) => self.start_exec(&id, call).await,
             Route::ResizeExec(id) => self.resize_exec(&id, &call).await,
             Route::InspectExec(id) => self.inspect_exec(&id).await,
+            Route::Distribution(name) => self.distribution(&name, &call).await,
             Route::ListImages => self.list_images(&call).await,
             Route::InspectImage(name) => self.inspect_image(name, &call).await,
             Route::ImageHistory(name) => self.image_history(name, &call).await,

@@ -7,7 +7,7 @@ use api::image::{ProgressMessage, PullOptions};
 use api::system::{IndexInfo, RegistryConfig};
 use futures_util::{StreamExt as _, stream};
 use oci::{Platform, Reference};
-use registry::{PullRequest, Registry};
+use registry::{Proxies, PullRequest, Registry};
 
 use super::Api;
 use super::images::tell;
@@ -19,14 +19,27 @@ use crate::http::{Call, Response, json_lines};
 #[derive(Clone, Debug, Default)]
 pub struct Registries {
     insecure: Vec<String>,
+    mirrors: Vec<String>,
     client: Registry,
 }
 
 impl Registries {
-    /// All registries; those in `insecure` (`host[:port]` or `address/length`) may lack TLS.
-    pub fn new(insecure: Vec<String>) -> Self {
-        let config = registry::Config { insecure: insecure.clone(), ..registry::Config::default() };
-        Self { insecure, client: Registry::new(config) }
+    /// All registries; those in `insecure` (`host[:port]` or `address/length`) may lack TLS, and docker.io is looked for at
+    /// `mirrors` first. Proxies that are not named are those of the environment.
+    ///
+    /// # Errors
+    /// In dockerd's words, where a mirror is none.
+    pub fn new(insecure: Vec<String>, mirrors: &[String], proxies: Proxies) -> Result<Self, String> {
+        let urls = mirrors.iter().map(|text| registry::parse_mirror(text)).collect::<Result<Vec<_>, _>>()?;
+        let mirrors = urls.iter().map(ToString::to_string).collect();
+        let proxies = Proxies::from_environment().overridden(proxies);
+        let config = registry::Config {
+            insecure: insecure.clone(),
+            mirrors: urls,
+            proxies,
+            ..registry::Config::default()
+        };
+        Ok(Self { insecure, mirrors, client: Registry::new(config) })
     }
 
     /// The client that speaks to them.
@@ -39,14 +52,19 @@ impl Registries {
         let (networks, hosts): (Vec<String>, Vec<String>) =
             self.insecure.iter().cloned().partition(|entry| entry.contains('/'));
         let loopback = ["::1/128", "127.0.0.0/8"].map(str::to_owned);
-        let docker =
-            IndexInfo { name: "docker.io".to_owned(), secure: true, official: true, ..IndexInfo::default() };
+        let docker = IndexInfo {
+            name: "docker.io".to_owned(),
+            mirrors: self.mirrors.clone(),
+            secure: true,
+            official: true,
+        };
         let insecure =
             hosts.into_iter().map(|name| (name.clone(), IndexInfo { name, ..IndexInfo::default() }));
         let index_configs: BTreeMap<_, _> = insecure.chain([("docker.io".to_owned(), docker)]).collect();
         RegistryConfig {
             insecure_registry_cidrs: loopback.into_iter().chain(networks).collect(),
             index_configs,
+            mirrors: self.mirrors.clone(),
             ..RegistryConfig::default()
         }
     }

@@ -1,0 +1,71 @@
+//! What a name stands for in its registry, without pulling it.
+
+use image::manifest::{Descriptor, Document, PlatformSpec};
+use oci::Reference;
+
+use crate::blob::fetch_config;
+use crate::error::Error;
+use crate::manifest::{fetch, key_of};
+use crate::network::hosts;
+use crate::session::{Access, Session};
+use crate::{Credentials, Registry};
+
+/// A manifest or index in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distribution {
+    /// What it is.
+    pub descriptor: Descriptor,
+    /// The platforms that it is for.
+    pub platforms: Vec<PlatformSpec>,
+    /// Its bytes.
+    pub document: Vec<u8>,
+}
+
+impl Registry {
+    /// Asks a registry what a name stands for. Without tag and digest it is the tag `latest`.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or sends something that is not what it should be.
+    pub async fn describe(
+        &self,
+        reference: &Reference,
+        credentials: Option<Credentials>,
+    ) -> Result<Distribution, Error> {
+        let reference = reference.clone().or_latest();
+        let mut last = None;
+        for host in hosts(&self.config, reference.domain())? {
+            if !host.serves(&reference) {
+                continue;
+            }
+            let credentials = credentials.clone().filter(|_| host.is_own);
+            let found = async {
+                let session =
+                    Session::connect(&self.config, &host, &reference, credentials, Access::Pull).await?;
+                self.describe_in(&session, &reference).await
+            };
+            match found.await {
+                Err(error) if error.may_be_better_elsewhere() => last = Some(error),
+                other => return other,
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Host(reference.domain().to_owned())))
+    }
+
+    async fn describe_in(&self, session: &Session<'_>, reference: &Reference) -> Result<Distribution, Error> {
+        let found = fetch(session, reference, &key_of(reference), reference.digest()).await?;
+        let platforms = match &found.document {
+            Document::Index(index) => {
+                index.manifests.iter().filter_map(|entry| entry.platform.clone()).collect()
+            }
+            Document::Manifest(manifest) => {
+                let config = fetch_config(session, &self.config, &manifest.config).await?;
+                if !manifest.config.digest.verifies(&config) {
+                    let (expected, actual) = (manifest.config.digest.clone(), oci::Digest::of(&config));
+                    return Err(image::Error::Digest { what: "image config", expected, actual }.into());
+                }
+                serde_json::from_slice(&config).into_iter().collect()
+            }
+        };
+        Ok(Distribution { descriptor: found.descriptor, platforms, document: found.content })
+    }
+}
