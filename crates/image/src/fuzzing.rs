@@ -52,7 +52,8 @@ pub fn decompress(data: &[u8]) {
 
 /// Unpacks a layer into an empty folder.
 pub fn unpack(mut data: &[u8], folder: OwnedFd) {
-    let stream = LayerStream { reader: &mut data, expected: None, blob: None, progress: &mut |_| {} };
+    let stream =
+        LayerStream { reader: &mut data, expected: None, blob: None, written: 0, progress: &mut |_| {} };
     let limits = Limits { entries: 1000, ratio: 100 };
     let _ = unpack_stream(stream, Algorithm::Sha256, folder, limits);
 }

@@ -28,6 +28,7 @@ use crate::index::{ImageEntry, Index, Lease, lookup_key};
 use crate::layer::{Expected, LayerError, LayerStream, Limits, unpack_stream};
 use crate::layout::{TREE, make_dir};
 use crate::manifest::{Descriptor, parse_json};
+use crate::partial::PartialBlob;
 use crate::record::{Durability, ImageRecord, LayerRecord, ReferenceRecord};
 use crate::store::{ImageStore, Shared, digest_like};
 
@@ -129,22 +130,44 @@ impl Ingest {
         reader: &mut (dyn Read + Send),
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<()> {
-        let file = self.fresh_path("blob");
-        let kept = File::create_new(&file).map_err(Error::io("make", &file))?;
+        let partial = self.partial_blob(&blob.digest, 0)?;
+        self.resume_layer(&partial, blob, diff_id, reader, progress)
+    }
+
+    /// The same, of a layer whose beginning may be here already: `reader` gives what follows it.
+    ///
+    /// # Errors
+    /// As for [`Ingest::layer`].
+    pub fn resume_layer(
+        &self,
+        partial: &PartialBlob,
+        blob: &Descriptor,
+        diff_id: &Digest,
+        reader: &mut (dyn Read + Send),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<()> {
+        let path = partial.path();
+        let begun = File::open(path).map_err(Error::io("open", path))?.take(partial.length());
+        let kept = File::options().append(true).open(path).map_err(Error::io("open", path))?;
         let expected = Some(Expected { digest: &blob.digest, size: blob.size });
-        let stream = LayerStream { reader, expected, blob: Some(&kept), progress };
-        let unpacked = self.unpack(stream, &blob.digest, diff_id).inspect_err(|_| {
-            // It goes with the whole folder at the latest; a failed layer's bytes are worth freeing at once.
-            let _ = fs::remove_file(&file);
-        })?;
-        self.place_blob(&file, &blob.digest)?;
+        let mut whole = begun.chain(reader);
+        let written = partial.length();
+        let stream = LayerStream { reader: &mut whole, expected, blob: Some(&kept), written, progress };
+        let unpacked = self.unpack(stream, &blob.digest, diff_id)?;
+        self.place_blob(path, &blob.digest)?;
         self.place_layer(unpacked, &blob.digest, diff_id)
     }
 
     /// Unpacks a layer from a file in the ingest folder whose digest is known to be `digest`, and keeps that file.
     pub(crate) fn layer_from_file(&self, file: &Path, digest: &Digest, diff_id: &Digest) -> Result<()> {
         let mut reader = File::open(file).map_err(Error::io("open", file))?;
-        let stream = LayerStream { reader: &mut reader, expected: None, blob: None, progress: &mut |_| {} };
+        let stream = LayerStream {
+            reader: &mut reader,
+            expected: None,
+            blob: None,
+            written: 0,
+            progress: &mut |_| {},
+        };
         let unpacked = self.unpack(stream, digest, diff_id)?;
         self.place_blob(file, digest)?;
         self.place_layer(unpacked, digest, diff_id)
@@ -184,6 +207,10 @@ impl Ingest {
         drop(index);
         settle_in_background(Arc::clone(&self.shared));
         Ok(image)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// A path that nothing has, in a folder that goes when this is dropped.

@@ -26,7 +26,7 @@ impl Layout {
         let folder = root.join("trash");
         let trash = Trash::open(&folder, keep_for_later).map_err(Error::io("open folder", &folder))?;
         let layout = Self { root: root.to_owned(), sequence: AtomicU64::new(0), trash };
-        for folder in ["blobs", "blobs/sha256", "blobs/sha512", "layers", "ingest", "snapshots"] {
+        for folder in ["blobs", "blobs/sha256", "blobs/sha512", "layers", "ingest", "partial", "snapshots"] {
             make_dir(&root.join(folder), 0o700)?;
         }
         layout.make_base()?;
@@ -97,6 +97,15 @@ impl Layout {
 
     pub(crate) fn ingest(&self) -> PathBuf {
         self.root.join("ingest")
+    }
+
+    pub(crate) fn partial(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    /// Where the beginning of a blob is.
+    pub(crate) fn partial_blob(&self, digest: &Digest) -> PathBuf {
+        self.partial().join(format!("{}-{}", digest.algorithm().as_str(), digest.hex()))
     }
 
     /// A path inside `ingest/` that nothing has yet.

@@ -16,6 +16,7 @@
 //! | `blobs/<algorithm>/<hex>` | manifests, indexes and configurations, byte for byte, and layers as they came |
 //! | `layers/<hex>/diff` | the tree of the layer with this diffID, with overlayfs's whiteouts |
 //! | `snapshots/<id>/{upper,work}` | a container's writable layer |
+//! | `partial/` | beginnings of blobs whose download the end of an engine cut off; never trusted |
 //! | `ingest/` | what is not whole yet, or no longer needed; emptied when the store is opened |
 //! | `base/` | the lowest layer of every container: places for its own mounts |
 //! | `quarantine/` | what a check found damaged; nothing is deleted here |
@@ -45,6 +46,7 @@ mod load;
 mod made;
 pub mod manifest;
 mod open;
+mod partial;
 mod prune;
 mod record;
 mod remove;
@@ -66,6 +68,7 @@ pub use ingest::{Draft, Ingest};
 pub use layer::LayerError;
 pub use load::{ArchiveError, Loaded};
 pub use made::NewImage;
+pub use partial::PartialBlob;
 pub use prune::{Pruned, Unused};
 pub use remove::{Force, Removed, Users};
 pub use save::{Archive, ArchiveReader};

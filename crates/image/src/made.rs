@@ -106,12 +106,14 @@ impl Ingest {
         let compression = Compression::detect(&magic).map_err(Error::NewLayer)?;
         let mut whole = io::Cursor::new(magic).chain(reader);
         if compression == Compression::None {
-            let stream = LayerStream { reader: &mut whole, expected: None, blob: Some(&kept), progress };
+            let stream =
+                LayerStream { reader: &mut whole, expected: None, blob: Some(&kept), written: 0, progress };
             let (unpacked, diff_id) = self.unpack_as(stream, Algorithm::Sha256, Error::NewLayer)?;
             return Ok(NewLayer { unpacked, blob: (file, diff_id.clone()), diff_id });
         }
         let mut hashed = HashingReader::new(whole, Algorithm::Sha256);
-        let stream = LayerStream { reader: &mut hashed, expected: None, blob: Some(&kept), progress };
+        let stream =
+            LayerStream { reader: &mut hashed, expected: None, blob: Some(&kept), written: 0, progress };
         let (unpacked, diff_id) = self.unpack_as(stream, Algorithm::Sha256, Error::NewLayer)?;
         let (digest, _, _) = hashed.finish();
         Ok(NewLayer { unpacked, diff_id, blob: (file, digest) })

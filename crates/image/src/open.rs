@@ -11,6 +11,7 @@ use store::Store;
 use crate::error::{Error, Result};
 use crate::index::{ImageEntry, Index};
 use crate::layout::{Layout, layer_of_name};
+use crate::partial;
 use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// The ID of this boot of the machine.
@@ -22,6 +23,7 @@ pub(crate) fn boot_id() -> Result<String> {
 /// Reads the records, drops those whose files cannot be relied on, and removes the files that no record speaks of.
 pub(crate) fn load(layout: &Layout, records: &Store, boot: &str) -> Result<Index> {
     clear(layout, &layout.ingest())?;
+    partial::expire(layout)?;
     let mut index = read_records(records)?;
     index.blobs = present_blobs(layout)?;
     let stale = find_stale(layout, &index, boot)?;

@@ -11,6 +11,7 @@ use crate::record::ReferenceRecord;
 use crate::store::ImageStore;
 
 /// What a name stands for, as far as it is here.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, never a list of them")]
 #[derive(Debug)]
 pub enum Selection {
     /// One image.

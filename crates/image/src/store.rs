@@ -15,6 +15,7 @@ use crate::index::{Garbage, ImageEntry, Index, lookup_key};
 use crate::layout::Layout;
 use crate::manifest::{MAX_CONFIG_SIZE, ManifestError, parse_json};
 use crate::open;
+use crate::partial::Partials;
 use crate::record::{ImageRecord, LayerRecord, ReferenceRecord};
 
 /// All images of an engine. Cheap to clone; every clone is the same store.
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) records: Store,
     pub(crate) boot: String,
     pub(crate) settling: Mutex<()>,
+    pub(crate) partials: Partials,
     index: RwLock<Index>,
 }
 
@@ -45,7 +47,8 @@ impl ImageStore {
         let records = Store::open(&layout.database())?;
         let boot = open::boot_id()?;
         let index = RwLock::new(open::load(&layout, &records, &boot)?);
-        let shared = Shared { layout, records, boot, settling: Mutex::new(()), index };
+        let shared =
+            Shared { layout, records, boot, settling: Mutex::new(()), partials: Partials::default(), index };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use image::Ingest;
 use image::manifest::{Descriptor, MAX_CONFIG_SIZE};
+use image::{Ingest, PartialBlob};
 use oci::Digest;
 use reqwest::{Response, StatusCode};
 use tokio::sync::mpsc;
 
 use crate::Config;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::progress::{Meter, Progress, ProgressSink};
+use crate::pull::blocking;
 use crate::session::{Request, Session, limited_body, network_error};
 
 /// Pieces that wait between the network and the unpacker, of some ten kilobytes each.
@@ -55,17 +56,35 @@ pub(crate) struct LayerDownload<'a> {
 impl LayerDownload<'_> {
     /// Downloads, verifies and unpacks the layer. Dropping the future ends it: the unpacker sees the end of its stream.
     pub(crate) async fn run(&self, ingest: &Arc<Ingest>) -> Result<(), Error> {
+        let (holder, digest, size) = (Arc::clone(ingest), self.blob.digest.clone(), self.blob.size);
+        let partial = blocking(move || holder.partial_blob(&digest, size)).await?;
+        let is_resumed = partial.length() > 0;
+        match self.bring(ingest, partial).await {
+            // What an earlier engine left may not be what it brought: a power cut can come between.
+            Err(error @ Error::Image(_)) if is_resumed && error.kind() != ErrorKind::System => {
+                tracing::info!(layer = self.id(), %error, "what was left of a download is of no use");
+                let (holder, digest) = (Arc::clone(ingest), self.blob.digest.clone());
+                let partial = blocking(move || holder.partial_blob(&digest, 0)).await?;
+                self.bring(ingest, partial).await
+            }
+            other => other,
+        }
+    }
+
+    async fn bring(&self, ingest: &Arc<Ingest>, partial: PartialBlob) -> Result<(), Error> {
         let (sender, receiver) = mpsc::channel(PIECES);
+        let begun = partial.length();
         let unpacking = {
             let ingest = Arc::clone(ingest);
             let (blob, diff_id) = (self.blob.clone(), self.diff_id.clone());
             let mut meter = Meter::new(self.sink, self.id(), "Extracting", blob.size);
             tokio::task::spawn_blocking(move || {
                 let mut reader = Pieces { receiver, current: Bytes::new(), is_done: false };
-                ingest.layer(&blob, &diff_id, &mut reader, &mut |bytes| meter.add(bytes))
+                let progress = &mut |bytes| meter.add(bytes);
+                ingest.resume_layer(&partial, &blob, &diff_id, &mut reader, progress)
             })
         };
-        let downloaded = self.download(sender).await;
+        let downloaded = self.download(sender, begun).await;
         let unpacked = unpacking.await.map_err(|_| Error::Cancelled)?;
         match (downloaded, unpacked) {
             // The unpacker knows only that the stream broke.
@@ -82,12 +101,14 @@ impl LayerDownload<'_> {
         self.blob.digest.short()
     }
 
-    /// Sends all bytes, going on where a broken connection stopped.
-    async fn download(&self, sender: mpsc::Sender<Piece>) -> Result<(), Error> {
+    /// Sends all bytes after the first ones, going on where a broken connection stopped.
+    async fn download(&self, sender: mpsc::Sender<Piece>, mut received: u64) -> Result<(), Error> {
         let mut meter = Meter::new(self.sink, self.id(), "Downloading", self.blob.size);
-        let mut received = 0;
+        if received > 0 {
+            meter.add(received);
+        }
         let mut attempt = 1;
-        loop {
+        while received < self.blob.size || self.blob.size == 0 {
             let before = received;
             match self.attempt(&sender, &mut received, &mut meter).await {
                 Ok(()) => break,

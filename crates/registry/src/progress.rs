@@ -30,6 +30,7 @@ pub struct Progress {
 /// What came of a push, as programs want it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
+#[allow(clippy::large_enum_variant, reason = "there are one or two in a push")]
 pub enum Outcome {
     /// A tag that was pushed.
     Pushed(Pushed),

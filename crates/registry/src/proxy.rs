@@ -1,5 +1,6 @@
 //! Proxies between this machine and registries, by the rules of Go's `net/http`, which dockerd has.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use reqwest::ClientBuilder;
@@ -7,8 +8,8 @@ use url::Url;
 
 use crate::network::contains;
 
-/// Which proxies are used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which proxies are used. Never shown, because their addresses can have passwords.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// For plain HTTP; empty is none.
     pub http: String,
@@ -17,6 +18,12 @@ pub struct Proxies {
     /// Hosts that are reached without one, with commas between them: names with all below them, `.name` for those below it
     /// only, addresses, networks (`10.0.0.0/8`), each but the last also with a port; `*` is all.
     pub without: String,
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies").finish_non_exhaustive()
+    }
 }
 
 impl Proxies {

@@ -300,7 +300,7 @@ fn diff_ids(config: &[u8], layers: &[Descriptor]) -> Result<Vec<Digest>, Error> 
 }
 
 /// Runs what blocks on the disk where it may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, image::Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Cancelled)?.map_err(Error::from)

@@ -181,7 +181,7 @@ impl Push<'_> {
         // What a registry has as plain tars stays that, so that digests stay.
         let is_kept = content.layers.iter().all(|it| !it.is_plain()) || self.store.is_from_registry(content);
         // A list, because the compiler cannot tell of a closure over borrowed layers that its futures are `Send`.
-        let mut uploads: Vec<Pin<Box<dyn Future<Output = Result<Uploaded, Error>> + Send + '_>>> = Vec::new();
+        let mut uploads: Vec<Upload<'_>> = Vec::new();
         for layer in layers {
             match layer.is_plain() && !is_kept {
                 true => uploads.push(Box::pin(self.plain_layer(layer))),
@@ -272,6 +272,9 @@ impl Push<'_> {
         put.run(&self.registry.config).await
     }
 }
+
+/// A blob on its way; those of plain and stored layers are not the same future.
+type Upload<'a> = Pin<Box<dyn Future<Output = Result<Uploaded, Error>> + Send + 'a>>;
 
 /// The digest that a blob is stored by, and what it is in the registry.
 type Uploaded = (Digest, Descriptor);

@@ -4,8 +4,8 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -142,7 +142,7 @@ async fn busy_registry_is_asked_again_when_it_says() {
     let expected = made.config.clone();
     let server = serve(move |request| {
         // The manifest, the configuration and the layer are each refused once.
-        let is_first = path(request) != "/v2/" && count.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+        let is_first = path(request) != "/v2/" && count.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
         match is_first {
             true => Response::builder().status(429).header("retry-after", "1").body(Body::empty()).unwrap(),
             false => made.answer(path(request)),
@@ -188,4 +188,115 @@ async fn content_is_described_without_a_pull() {
         path.contains(&made.blobs.keys().find(|it| **it != made.config.to_string()).unwrap()[7..])
     }));
     client.assert_empty();
+}
+
+/// A server of one image that honours ranges and notes where they begin.
+async fn ranged(made: &TestImage) -> (Server, Arc<Mutex<Vec<usize>>>) {
+    let made = made.clone();
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&starts);
+    let server = serve(move |request| {
+        let config = made.config.to_string();
+        if !path(request).contains("/blobs/") || path(request).ends_with(&config) {
+            return made.answer(path(request));
+        }
+        let blob = &made.blobs[path(request).rsplit('/').next().unwrap()];
+        let range = request.headers().get("range").map(|range| range.to_str().unwrap().to_owned());
+        let from: usize = range.as_deref().map_or(0, |range| range[6..range.len() - 1].parse().unwrap());
+        seen.lock().unwrap().push(from);
+        let builder = Response::builder();
+        let builder = match range {
+            Some(_) => builder
+                .status(206)
+                .header("content-range", format!("bytes {from}-{}/{}", blob.len() - 1, blob.len())),
+            None => builder,
+        };
+        builder.body(Body::from(blob[from..].to_vec())).unwrap()
+    })
+    .await;
+    (server, starts)
+}
+
+fn leave_partial(client: &Client, blob: &[u8], digest: &str) {
+    let folder = client.folder.path().join("image/partial");
+    fs::write(folder.join(digest.replace(':', "-")), blob).unwrap();
+}
+
+fn layer_of(made: &TestImage) -> (String, Vec<u8>) {
+    let is_layer = |(digest, _): &(&String, &Vec<u8>)| **digest != made.config.to_string();
+    let (digest, blob) = made.blobs.iter().find(is_layer).unwrap();
+    (digest.clone(), blob.clone())
+}
+
+#[tokio::test]
+async fn download_goes_on_where_an_earlier_engine_was_cut_off() {
+    let made = image(&[layer("a", &noise(500_000, 11))]);
+    let (digest, blob) = layer_of(&made);
+    let (server, starts) = ranged(&made).await;
+    let client = client();
+    leave_partial(&client, &blob[..300_000], &digest);
+    client.pull(&format!("{}/app:1", server.address)).await.unwrap();
+    assert_eq!(*starts.lock().unwrap(), [300_000]);
+    let stored = client.folder.path().join("image/blobs/sha256").join(&digest[7..]);
+    assert!(fs::read(stored).unwrap() == blob);
+    assert!(!client.files().iter().any(|file| file.starts_with("partial/")));
+}
+
+#[tokio::test]
+async fn whole_blob_that_was_left_needs_no_download() {
+    let made = image(&[layer("a", &noise(50_000, 13))]);
+    let (digest, blob) = layer_of(&made);
+    let (server, starts) = ranged(&made).await;
+    let client = client();
+    leave_partial(&client, &blob, &digest);
+    client.pull(&format!("{}/app:1", server.address)).await.unwrap();
+    assert!(starts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_left_and_is_damaged_is_fetched_again() {
+    let made = image(&[layer("a", &noise(500_000, 12))]);
+    let (digest, blob) = layer_of(&made);
+    let (server, starts) = ranged(&made).await;
+    for left in [vec![0; 300_000], vec![0; blob.len() + 5], [&blob[..1000], &[7; 1000]].concat()] {
+        starts.lock().unwrap().clear();
+        let client = client();
+        leave_partial(&client, &left, &digest);
+        client.pull(&format!("{}/app:1", server.address)).await.unwrap();
+        assert_eq!(starts.lock().unwrap().last(), Some(&0), "{} bytes were left", left.len());
+    }
+}
+
+#[tokio::test]
+async fn pull_that_ends_with_the_engine_leaves_what_it_has() {
+    let made = image(&[layer("a", &noise(500_000, 14))]);
+    let (digest, blob) = layer_of(&made);
+    let stalling = made.clone();
+    let server = serve(move |request| {
+        if !path(request).ends_with(&layer_of(&stalling).0) {
+            return stalling.answer(path(request));
+        }
+        let begun =
+            futures_util::stream::iter([Ok::<_, std::io::Error>(layer_of(&stalling).1[..200_000].to_vec())]);
+        Response::new(Body::from_stream(futures_util::StreamExt::chain(
+            begun,
+            futures_util::stream::pending(),
+        )))
+    })
+    .await;
+    let client = client();
+    let file = client.folder.path().join("image/partial").join(digest.replace(':', "-"));
+    let name = format!("{}/app:1", server.address);
+    let pull = client.pull(&name);
+    let written = async {
+        while fs::metadata(&file).map_or(0, |metadata| metadata.len()) < 200_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        ended = pull => panic!("the pull ended: {ended:?}"),
+        () = written => client.store.keep_partial_blobs(),
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(fs::read(&file).unwrap() == blob[..200_000]);
 }

@@ -16,10 +16,13 @@ use oci::{Digest, Platform, Reference};
 use registry::{Error, Outcome, PushRequest, Pushed, Status};
 use support::{Client, client, image_for, layer, noise, status};
 
+/// A media type and what has it.
+type Document = (String, Vec<u8>);
+
 /// A registry of one index, which takes whatever is pushed.
 #[derive(Clone, Default)]
 struct Shelf {
-    documents: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
+    documents: Arc<Mutex<HashMap<String, Document>>>,
     blobs: Arc<Mutex<HashMap<String, Vec<u8>>>>,
 }
 
@@ -288,7 +291,8 @@ async fn archive_has_all_platforms_or_those_asked_for() {
     single.store.load(&save(&[platform(OTHER)])[..], &[]).unwrap();
     assert_eq!(single.store.images().unwrap().len(), 1);
     assert_eq!(single.store.resolve(&name).unwrap().config.platform(), platform(OTHER));
-    let error = source.store.save(&[name.clone()], &[platform("riscv64")]).unwrap_err().to_string();
+    let error =
+        source.store.save(std::slice::from_ref(&name), &[platform("riscv64")]).unwrap_err().to_string();
     assert!(error.contains("does not provide"), "{error}");
 }
 

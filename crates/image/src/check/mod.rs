@@ -254,7 +254,13 @@ impl Check<'_> {
     ) -> Result<(Option<String>, Option<UnpackedLayer>)> {
         let path = self.shared().layout.blob(archive);
         let mut reader = File::open(&path).map_err(Error::io("open blob", &path))?;
-        let stream = LayerStream { reader: &mut reader, expected: None, blob: None, progress: &mut |_| {} };
+        let stream = LayerStream {
+            reader: &mut reader,
+            expected: None,
+            blob: None,
+            written: 0,
+            progress: &mut |_| {},
+        };
         let whole = match held.unpack(stream, archive, diff_id) {
             Ok(whole) => whole,
             // The archive is what it always was, so this is what its record should not have been made of.

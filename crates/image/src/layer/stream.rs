@@ -30,6 +30,8 @@ pub(crate) struct LayerStream<'a> {
     pub(crate) expected: Option<Expected<'a>>,
     /// Where they are kept, where they are.
     pub(crate) blob: Option<&'a File>,
+    /// Bytes at the beginning that it has already.
+    pub(crate) written: u64,
     /// Told of each piece that was read, by its length.
     pub(crate) progress: &'a mut (dyn FnMut(u64) + Send),
 }
@@ -178,7 +180,8 @@ impl Source<'_, '_> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..read]);
         }
-        if let Some(mut blob) = self.stream.blob {
+        // The reader's pieces end where what is written already ends.
+        if let Some(mut blob) = self.stream.blob.filter(|_| self.count > self.stream.written) {
             blob.write_all(&buffer[..read])?;
         }
         (self.stream.progress)(read as u64);

@@ -44,7 +44,7 @@ impl Scratch {
     /// Everything in blobs, layers, snapshots and ingest.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for folder in ["blobs/sha256", "blobs/sha512", "layers", "snapshots", "ingest"] {
+        for folder in ["blobs/sha256", "blobs/sha512", "layers", "snapshots", "ingest", "partial"] {
             for entry in std::fs::read_dir(self.root().join(folder)).unwrap() {
                 found.push(format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()));
             }

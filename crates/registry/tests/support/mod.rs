@@ -167,7 +167,7 @@ impl Client {
     /// What is in the store's folders.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for folder in ["blobs/sha256", "layers", "ingest"] {
+        for folder in ["blobs/sha256", "layers", "ingest", "partial"] {
             for entry in std::fs::read_dir(self.folder.path().join("image").join(folder)).unwrap() {
                 found.push(format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy()));
             }

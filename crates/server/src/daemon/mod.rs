@@ -140,6 +140,7 @@ async fn serve(settings: Settings) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let connections = TaskTracker::new();
     let engine = Engine::open(settings.engine).await?;
+    let images = engine.images().clone();
     let api = Arc::new(Api::new(engine, settings.registries));
     sys::allocator::release_unused();
     let mut serving = tokio::task::JoinSet::new();
@@ -151,6 +152,7 @@ async fn serve(settings: Settings) -> Result<(), Error> {
     }
     signals.wait_for_end().await;
     tracing::info!("ending; containers run on");
+    images.keep_partial_blobs();
     stop.send_replace(true);
     serving.join_all().await;
     connections.close();

@@ -262,8 +262,8 @@ mod tests {
             refused(|arguments| arguments.tlsverify = Some(true)).contains("--tlsverify is not supported")
         );
         assert!(
-            refused(|arguments| arguments.registry_mirrors = vec!["https://m".into()])
-                .contains("--registry-mirror")
+            refused(|arguments| arguments.registry_mirrors = vec!["ftp://m".into()])
+                .contains("invalid mirror: unsupported scheme \"ftp\"")
         );
         assert!(
             refused(|arguments| arguments.storage_driver = Some("btrfs".into()))
