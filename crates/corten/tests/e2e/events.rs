@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use testkit::{Bed, eventually, with_each_client};
+use testkit::{Bed, Kind, eventually, with_each_client};
 
 use crate::CORTEN;
 
@@ -90,8 +90,10 @@ fn lack_of_memory_is_an_event_a_state_and_a_code(bed: &Bed) {
     });
     assert!(complete.is_some(), "{:?}", past(bed, &since, &[]));
     let of_box = ["-f", "container=box", "-f", "event=oom"];
-    // The kernel can tell of the same lack more than once.
-    assert!(past(bed, &since, &of_box).iter().all(|event| event == "container oom"));
+    let told = past(bed, &since, &of_box);
+    // The kernel can tell of the same lack more than once, and dockerd does so.
+    let most = if bed.engine.kind() == Kind::Corten { 1 } else { usize::MAX };
+    assert!(!told.is_empty() && told.len() <= most, "{told:?}");
     assert_eq!(
         bed.field("box", "{{.State.OOMKilled}} {{.State.ExitCode}} {{.State.Status}}"),
         "true 137 exited"

@@ -315,7 +315,7 @@ impl Cgroup {
         mounts::of(self)
     }
 
-    /// Removes all groups and the groups below them. Processes that are just dying are waited for, one second at most.
+    /// Removes all groups and the groups below them. Processes that are just dying are waited for, five seconds at most.
     ///
     /// # Errors
     /// The first group that could not be removed; the others are.
@@ -391,7 +391,7 @@ fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 fn remove_tree(path: &Path) -> Result<(), CgroupError> {
-    const PATIENCE: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(5);
     const LONGEST_PAUSE: Duration = Duration::from_millis(20);
     let mut pause = Duration::from_micros(100);
     let mut waited = Duration::ZERO;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, inotify};
@@ -14,8 +15,23 @@ use super::{Cgroup, CgroupError, file};
 pub struct OomWatch {
     descriptor: OwnedFd,
     source: Source,
+    /// Kills that have been told.
     seen: u64,
+    expected: Option<Expected>,
 }
+
+/// A kill that the kernel has told of and not counted yet.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    until: Instant,
+    /// When its count is looked at next.
+    next_look: Instant,
+}
+
+/// How long after the kernel has told of a want of memory its kill may come.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+/// How often its count is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 enum Source {
@@ -41,7 +57,8 @@ impl OomWatch {
         let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?;
         let request = format!("{} {}", descriptor.as_raw_fd(), watched.as_raw_fd());
         file::write(&directory.join("cgroup.event_control"), &request)?;
-        Ok(Self { descriptor, source: Source::V1 { control }, seen: 0 })
+        let seen = kills(&file::read(&control)?);
+        Ok(Self { descriptor, source: Source::V1 { control }, seen, expected: None })
     }
 
     fn version2(directory: &Path) -> Result<Self, CgroupError> {
@@ -51,32 +68,57 @@ impl OomWatch {
         let descriptor = inotify::init(flags).map_err(failed)?;
         inotify::add_watch(&descriptor, &events, inotify::WatchFlags::MODIFY).map_err(failed)?;
         let seen = kills(&file::read(&events)?);
-        Ok(Self { descriptor, source: Source::V2 { events }, seen })
+        Ok(Self { descriptor, source: Source::V2 { events }, seen, expected: None })
     }
 
     /// Empties the descriptor. True when the container ran out of memory since the last call.
+    ///
+    /// One want of memory can be told of several times, and with version 1 before there is a kill, so that it is the count
+    /// of kills that says. It may have to be looked at once more: [`OomWatch::deadline`] tells when.
     pub fn drain(&mut self) -> Result<bool, CgroupError> {
-        let path = match &self.source {
-            Source::V1 { control } => control,
-            Source::V2 { events } => events,
-        };
+        let told = self.empty()?;
+        let Some(text) = file::read_optional(self.path())? else { return Ok(false) };
+        let kills = kills(&text);
+        if kills > self.seen {
+            self.seen = kills;
+            self.expected = None;
+            return Ok(true);
+        }
+        let now = Instant::now();
+        let told_early = told && matches!(self.source, Source::V1 { .. });
+        // Where the container's user has forbidden to kill, processes wait instead.
+        if told_early && file::field(&text, "oom_kill_disable") == Some(1) {
+            return Ok(true);
+        }
+        let until = if told_early { Some(now + KILL_WAIT) } else { self.expected.map(|kill| kill.until) };
+        let until = until.filter(|until| *until > now);
+        self.expected = until.map(|until| Expected { until, next_look: now + LOOK });
+        Ok(false)
+    }
+
+    /// When it is to be drained although nothing is readable.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.expected.map(|kill| kill.next_look)
+    }
+
+    /// Whether there was anything to read.
+    fn empty(&self) -> Result<bool, CgroupError> {
         let mut buffer = [0; 512];
-        let mut read_any = false;
+        let mut any = false;
         loop {
             match rustix::io::read(&self.descriptor, &mut buffer) {
-                Ok(0) | Err(Errno::AGAIN) => break,
-                Ok(length) => read_any = true & (length > 0),
+                Ok(0) | Err(Errno::AGAIN) => return Ok(any),
+                Ok(_) => any = true,
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(CgroupError::io("watch", path, error)),
+                Err(error) => return Err(CgroupError::io("watch", self.path(), error)),
             }
         }
+    }
+
+    fn path(&self) -> &Path {
         match &self.source {
-            // The kernel tells before it has killed, so that its count says nothing yet. It also tells when the group is removed.
-            Source::V1 { control } => Ok(read_any && control.exists()),
-            Source::V2 { events } => {
-                let now = file::read_optional(events)?.map_or(self.seen, |text| kills(&text));
-                Ok(std::mem::replace(&mut self.seen, now) < now)
-            }
+            Source::V1 { control } => control,
+            Source::V2 { events } => events,
         }
     }
 }

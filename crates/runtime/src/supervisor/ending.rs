@@ -114,6 +114,8 @@ impl Supervisor {
     /// All output has been read: makes the end known.
     fn end_container(&mut self) {
         self.drain_until = None;
+        // What is known of its end comes before it.
+        self.take_memory_event();
         let init = self.processes.get(&INIT);
         let Some((pid, exit)) = init.and_then(|init| init.exit.map(|exit| (init.pid, exit))) else { return };
         let Some(mut container) = self.container.take() else { return };

@@ -176,18 +176,21 @@ impl Supervisor {
 
     /// How long to wait at most.
     fn patience(&self) -> Option<Duration> {
-        let deadlines = [self.quiet_at, self.drain_until, self.services.deadline()];
+        let deadlines = [self.quiet_at, self.drain_until, self.services.deadline(), self.memory_deadline()];
         let first = deadlines.into_iter().flatten().min()?;
         Some(first.saturating_duration_since(Instant::now()))
     }
 
     /// Does what is due by time.
     fn tick(&mut self) {
-        let served = self.services.deadline();
-        if self.quiet_at.is_none() && self.drain_until.is_none() && served.is_none() {
+        let (served, memory) = (self.services.deadline(), self.memory_deadline());
+        if [self.quiet_at, self.drain_until, served, memory] == [None; 4] {
             return;
         }
         let now = Instant::now();
+        if memory.is_some_and(|at| at <= now) {
+            self.take_memory_event();
+        }
         if served.is_some_and(|at| at <= now) {
             self.services.tick(&self.poll, now);
         }
@@ -312,7 +315,11 @@ impl Supervisor {
         }
     }
 
-    fn take_memory_event(&mut self) {
+    fn memory_deadline(&self) -> Option<Instant> {
+        self.container.as_ref()?.memory.as_ref()?.deadline()
+    }
+
+    pub(super) fn take_memory_event(&mut self) {
         let Some(container) = &mut self.container else { return };
         let Some(watch) = &mut container.memory else { return };
         match watch.drain() {
