@@ -143,9 +143,10 @@ fn serve(listener: &TcpListener, stopped: &mpsc::Receiver<()>) {
     }
 }
 
-/// Connects, and returns the address the server sees; `None` where it cannot be reached within a second.
+/// Connects, and returns the address the server sees; `None` where it cannot be reached within two seconds. After one the
+/// kernel tries a second time, so that a single packet may be lost.
 pub(crate) fn ask(server: SocketAddr) -> Option<IpAddr> {
-    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1)).ok()?;
+    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(2)).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     answer.parse().ok()
@@ -181,7 +182,9 @@ impl Neighbour {
             run("ip", &["link", "set", "lo", "up"]);
             run("ip", &["address", "add", "198.51.100.2/24", "dev", "wire1"]);
             run("ip", &["link", "set", "wire1", "up"]);
+            await_carrier("wire1");
         });
+        await_carrier("wire0");
         Self { netns }
     }
 
@@ -189,6 +192,14 @@ impl Neighbour {
     pub(crate) fn route_here(&self, network: &str) {
         inside(self.netns.as_fd(), || run("ip", &["route", "add", network, "via", "198.51.100.1"]));
     }
+}
+
+/// Waits until the kernel has noticed that a wire has two ends: what is sent before is lost, and on a busy machine that can
+/// be a second after the ends are up.
+fn await_carrier(interface: &str) {
+    eventually("the interface to be in use", || {
+        run("ip", &["-o", "link", "show", interface]).contains("state UP")
+    });
 }
 
 /// The names of this machine's veth interfaces.
