@@ -186,7 +186,12 @@ mod tests {
 
     fn ask(packet: &[u8], ask_single_names: bool) -> Answer {
         let lab = lab();
-        answer(packet, Transport::Udp, &Zone { tables: vec![&lab], hosts: &[], ask_single_names }, 0)
+        answer(
+            packet,
+            Transport::Udp,
+            &Zone { tables: vec![&lab], hosts: &[], aliases: &[], ask_single_names },
+            0,
+        )
     }
 
     fn reply(packet: &[u8]) -> Vec<u8> {
@@ -251,7 +256,7 @@ mod tests {
     #[test]
     fn equal_names_take_turns() {
         let lab = lab();
-        let zone = Zone { tables: vec![&lab], hosts: &[], ask_single_names: true };
+        let zone = Zone { tables: vec![&lab], hosts: &[], aliases: &[], ask_single_names: true };
         let first = |turn: u32| match answer(&query("both", 1, None), Transport::Udp, &zone, turn) {
             Answer::Reply(reply) => {
                 assert_eq!(count(&reply), 2);
@@ -268,7 +273,7 @@ mod tests {
         let addresses: Vec<String> = (0..100).map(|number| format!("10.1.1.{number}")).collect();
         let endpoints: Vec<_> = addresses.iter().map(|address| (address.as_str(), "", names)).collect();
         let table = table("lab", &endpoints);
-        let zone = Zone { tables: vec![&table], hosts: &[], ask_single_names: true };
+        let zone = Zone { tables: vec![&table], hosts: &[], aliases: &[], ask_single_names: true };
         let reply = |packet: &[u8], transport| match answer(packet, transport, &zone, 7) {
             Answer::Reply(reply) => reply,
             other => panic!("{other:?}"),
@@ -316,7 +321,7 @@ mod tests {
             }
             let lab = lab();
             let hosts = [Host { name: "h".into(), ipv4: None, ipv6: None }];
-            let zone = Zone { tables: vec![&lab], hosts: &hosts, ask_single_names: true };
+            let zone = Zone { tables: vec![&lab], hosts: &hosts, aliases: &[], ask_single_names: true };
             match answer(&packet, Transport::Udp, &zone, turn) {
                 Answer::Reply(reply) => {
                     prop_assert!(reply.len() <= LARGEST_LIMIT && reply.len() >= HEADER);

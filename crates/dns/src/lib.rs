@@ -31,7 +31,7 @@ pub use file::{TableReader, TableWriter, WriteError};
 pub use forwarding::{belongs_to, is_final, with_id};
 pub use message::ResponseCode;
 pub use table::{Endpoint, Table};
-pub use zone::{Host, Zone};
+pub use zone::{Alias, Host, Zone};
 
 /// The address of a container's name server.
 pub const SERVER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 0, 11);

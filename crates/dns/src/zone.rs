@@ -15,6 +15,17 @@ pub struct Host {
     pub ipv6: Option<Ipv6Addr>,
 }
 
+/// A name that one container has for another of a network (`--link`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The table of the network, by its place in [`Zone::tables`].
+    pub table: usize,
+    /// The name, in small letters.
+    pub name: String,
+    /// The name that it stands for, in small letters.
+    pub target: String,
+}
+
 /// The names that a container can use.
 #[derive(Debug)]
 pub struct Zone<'a> {
@@ -22,6 +33,8 @@ pub struct Zone<'a> {
     pub tables: Vec<&'a Table>,
     /// Names of its own.
     pub hosts: &'a [Host],
+    /// Names of its own for others.
+    pub aliases: &'a [Alias],
     /// Whether names without a dot may be asked outside. Where a user sets `ndots`, resolvers try them again with a domain.
     pub ask_single_names: bool,
 }
@@ -43,14 +56,21 @@ impl Zone<'_> {
                 ipv6: host.ipv6.into_iter().collect(),
             });
         }
-        let anywhere = self.tables.iter().find_map(|table| find(table, name));
-        anywhere.or_else(|| {
+        self.find_in(|_| true, name).or_else(|| {
             let mut splits = name.rmatch_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]));
-            splits.find_map(|(name, network)| {
-                let mut tables = self.tables.iter().filter(|table| table.network() == network);
-                tables.find_map(|table| find(table, name))
-            })
+            splits.find_map(|(name, network)| self.find_in(|table| table.network() == network, name))
         })
+    }
+
+    /// Looks a name up in some of the networks. What the container itself calls others comes first.
+    fn find_in(&self, is_asked: impl Fn(&Table) -> bool, name: &str) -> Option<Addresses> {
+        let tables = || self.tables.iter().enumerate().filter(|(_, table)| is_asked(table));
+        let mut aliases = self.aliases.iter().filter(|alias| alias.name == name);
+        let linked = aliases.find_map(|alias| {
+            let (_, table) = tables().find(|(place, _)| *place == alias.table)?;
+            find(table, &alias.target)
+        });
+        linked.or_else(|| tables().find_map(|(_, table)| find(table, name)))
     }
 
     /// The full name of a container with this address.
@@ -108,7 +128,7 @@ mod tests {
     fn name_is_found_alone_and_with_its_network() {
         let lab = table("lab", &[("10.1.0.2", "fd00::2", &["web", "a.b"])]);
         let dotted = table("c.d", &[("10.2.0.2", "", &["web", "a"])]);
-        let zone = Zone { tables: vec![&lab, &dotted], hosts: &[], ask_single_names: true };
+        let zone = Zone { tables: vec![&lab, &dotted], hosts: &[], aliases: &[], ask_single_names: true };
         let found = |name: &str| lookup(&zone, name).map(|addresses| addresses.join(" "));
         assert_eq!(found("web").as_deref(), Some("10.1.0.2 fd00::2"));
         assert_eq!(found("web.lab").as_deref(), Some("10.1.0.2 fd00::2"));
@@ -125,14 +145,32 @@ mod tests {
     fn own_name_is_found_first() {
         let lab = table("lab", &[("10.1.0.2", "", &["gate"])]);
         let hosts = [Host { name: "gate".into(), ipv4: Some([10, 0, 0, 1].into()), ipv6: None }];
-        let zone = Zone { tables: vec![&lab], hosts: &hosts, ask_single_names: true };
+        let zone = Zone { tables: vec![&lab], hosts: &hosts, aliases: &[], ask_single_names: true };
         assert_eq!(lookup(&zone, "gate"), Some(vec!["10.0.0.1".to_owned()]));
+    }
+
+    #[test]
+    fn alias_is_found_first_and_in_its_network_only() {
+        let lab = table("lab", &[("10.1.0.2", "", &["web"]), ("10.1.0.3", "", &["db"])]);
+        let field = table("field", &[("10.2.0.2", "", &["web"])]);
+        let alias =
+            |table, name: &str, target: &str| Alias { table, name: name.into(), target: target.into() };
+        let aliases = [alias(1, "db", "web"), alias(0, "store", "db"), alias(0, "gone", "nobody")];
+        let zone = Zone { tables: vec![&lab, &field], hosts: &[], aliases: &aliases, ask_single_names: true };
+        let found = |name: &str| lookup(&zone, name).map(|addresses| addresses.join(" "));
+        assert_eq!(found("db").as_deref(), Some("10.2.0.2"));
+        assert_eq!(found("db.lab").as_deref(), Some("10.1.0.3"));
+        assert_eq!(found("db.field").as_deref(), Some("10.2.0.2"));
+        assert_eq!(found("store").as_deref(), Some("10.1.0.3"));
+        assert_eq!(found("store.lab").as_deref(), Some("10.1.0.3"));
+        assert_eq!(found("store.field"), None);
+        assert_eq!(found("gone"), None);
     }
 
     #[test]
     fn address_has_the_full_name_of_its_container() {
         let lab = table("lab", &[("10.1.0.2", "fd00::2", &["web", "alias"])]);
-        let zone = Zone { tables: vec![&lab], hosts: &[], ask_single_names: true };
+        let zone = Zone { tables: vec![&lab], hosts: &[], aliases: &[], ask_single_names: true };
         assert_eq!(zone.name_of([10, 1, 0, 2].into()).as_deref(), Some("web.lab"));
         assert_eq!(zone.name_of("fd00::2".parse().unwrap()).as_deref(), Some("web.lab"));
         assert_eq!(zone.name_of([10, 1, 0, 3].into()), None);
@@ -154,7 +192,7 @@ mod tests {
         #[test]
         fn lookup_of_any_name_never_panics(name in "[ -~]{0,255}") {
             let lab = table("lab", &[("10.1.0.2", "", &["web"])]);
-            let zone = Zone { tables: vec![&lab], hosts: &[], ask_single_names: true };
+            let zone = Zone { tables: vec![&lab], hosts: &[], aliases: &[], ask_single_names: true };
             let _ = (zone.addresses(&name), reversed(&name));
         }
     }

@@ -51,6 +51,7 @@ impl Engine {
         };
         let (container, task) =
             container(&self.shared, Arc::clone(&settings), name.clone(), State::created());
+        self.shared.links.set(&id, settings.links.clone());
         self.shared.index().insert(&id, Arc::new(container));
         // Ends with the container, or with the engine, whose end drops the commands' sender.
         tokio::spawn(task.serve());
@@ -116,6 +117,8 @@ fn make(
     };
     resolve_joined(shared, &mut request)?;
     networking::use_names(&shared.networks, &mut request);
+    let links = request.host_config.as_ref().map(|host_config| shared.resolve_links(host_config));
+    let links = links.transpose()?.unwrap_or_default();
     let inherited = inherited_mounts(shared, &request)?;
     let settings = create::settings(Ingredients {
         engine: &shared.config,
@@ -123,6 +126,7 @@ fn make(
         request,
         image_id: image.id.to_string(),
         image: &image.config,
+        links,
         inherited,
         reach,
     })?;

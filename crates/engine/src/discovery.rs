@@ -11,10 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use api::network::EndpointSettings;
 use dns::{Endpoint, TableWriter};
 use network::EndpointInfo;
-use shim::{HostName, NameServer, NameService, Origin};
+use shim::{HostName, NameAlias, NameServer, NameService, Origin};
 
 use crate::error::Error;
 use crate::files;
+use crate::links;
 use crate::network_settings::dns_names;
 use crate::networking::is_user_defined;
 use crate::settings::Settings;
@@ -109,18 +110,26 @@ impl Names {
     /// What the name server of a container with these endpoints is told.
     pub(crate) fn service(
         &self,
-        settings: &Settings,
+        container: Named<'_>,
         endpoints: &[EndpointInfo],
     ) -> Result<NameService, Error> {
-        let asked = files::name_servers(settings)?;
+        let asked = files::name_servers(container.settings)?;
         let origin = if asked.are_hosts { Origin::Host } else { Origin::Container };
         // Networks without a way out let nothing out by way of the host either.
         let is_cut_off = endpoints.iter().all(|endpoint| gateways(endpoint) == (None, None));
         let may_ask = !(is_cut_off && asked.are_hosts);
         let servers = asked.servers.into_iter().filter(|_| may_ask);
-        let in_networks = endpoints.iter().filter(|endpoint| is_user_defined(&endpoint.network_name));
+        let in_networks = || endpoints.iter().filter(|endpoint| is_user_defined(&endpoint.network_name));
+        let aliases = in_networks().enumerate().flat_map(|(table, endpoint)| {
+            container.linked(&endpoint.network_name).map(move |(target, name)| NameAlias {
+                table,
+                name: name.to_owned(),
+                target: target.to_owned(),
+            })
+        });
         Ok(NameService {
-            tables: in_networks.map(|endpoint| self.folder.join(&endpoint.network_id)).collect(),
+            tables: in_networks().map(|endpoint| self.folder.join(&endpoint.network_id)).collect(),
+            aliases: aliases.collect(),
             servers: servers.map(|address| NameServer { address, origin }).collect(),
             hosts: host_names(endpoints),
             ask_single_names: !asked.sets_ndots,
@@ -133,7 +142,13 @@ impl Names {
     }
 }
 
-impl Named<'_> {
+impl<'a> Named<'a> {
+    /// Those that it is linked to in a network, each with its name for them.
+    fn linked(self, network: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let links = self.networks.get(network).and_then(|asked| asked.links.as_deref());
+        links.unwrap_or_default().iter().filter_map(|link| links::parse(link))
+    }
+
     fn endpoint(&self, endpoint: &EndpointInfo) -> Endpoint {
         let asked = self.networks.get(&endpoint.network_name);
         let aliases = asked.and_then(|asked| asked.aliases.as_deref());

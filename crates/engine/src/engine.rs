@@ -177,12 +177,19 @@ impl Engine {
 
     /// Removes a container; with `force` also one that runs.
     pub async fn remove(&self, reference: &str, options: RemoveOptions) -> Result<(), Error> {
-        if options.link {
-            return Err(Error::unsupported("removing a link (--link)"));
-        }
         let container = self.find(reference)?;
+        if options.link {
+            return self.remove_link(reference).await;
+        }
         let RemoveOptions { force, volumes, .. } = options;
         container.ask(|reply| Command::Remove { force, volumes, reply }).await
+    }
+
+    /// Removes the link of this name, `owner/alias`; the containers stay.
+    async fn remove_link(&self, name: &str) -> Result<(), Error> {
+        let default = || Error::conflict("Conflict, cannot remove the default link name of the container");
+        let (owner, alias, _) = self.shared.link(name).ok_or_else(default)?;
+        owner.ask(|reply| Command::Unlink { alias, reply }).await
     }
 
     /// Sets the size of a container's terminal.

@@ -57,6 +57,20 @@ pub enum Error {
         /// The network's name.
         network: String,
     },
+    /// The other end of a link has no process.
+    #[error("Cannot link to a non running container: {target} AS {link}")]
+    LinkedNotRunning {
+        /// Its name with a slash.
+        target: String,
+        /// The link's name, `/owner/alias`.
+        link: String,
+    },
+    /// The other end of a link is on other networks only.
+    #[error("Cannot link to {target}, as it does not belong to the default network")]
+    LinkedElsewhere {
+        /// Its name with a slash.
+        target: String,
+    },
     /// The container is frozen.
     #[error("container {id} is paused, unpause the container before {action}")]
     Paused {

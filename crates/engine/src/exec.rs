@@ -188,7 +188,7 @@ pub(crate) async fn start(
     check_startable(exec)?;
     check_running(container)?;
     let live = container.live()?;
-    let config = exec_config(container, exec, console, socket.is_some())?;
+    let config = exec_config(shared, container, exec, (console, socket.is_some()))?;
     exec.state.send_replace(ExecState::Running { pid: 0 });
     let request = live.client.request(RequestBody::Exec(Box::new(config)), socket.into_iter().collect());
     match request.await {
@@ -274,16 +274,17 @@ pub(crate) fn check_running(container: &Container) -> Result<(), Error> {
 }
 
 fn exec_config(
+    shared: &Shared,
     container: &Container,
     exec: &Exec,
-    console: Option<[u32; 2]>,
-    attached: bool,
+    (console, attached): (Option<[u32; 2]>, bool),
 ) -> Result<ExecConfig, Error> {
     let mut request = exec.request.clone();
     request.console_size = console.or(request.console_size);
     let settings = &container.settings;
     let user = if request.user.is_empty() { settings.config.user.clone() } else { request.user.clone() };
     let groups = settings.host_config.group_add.clone().unwrap_or_default();
+    let linked = shared.running_linked(container.id(), &container.published().name);
     let attach = attached.then(|| Attach {
         target: Target::Exec(exec.id.clone()),
         stdin: request.attach_stdin,
@@ -294,7 +295,7 @@ fn exec_config(
     });
     Ok(ExecConfig {
         exec_id: exec.id.clone(),
-        process: spec::exec_process(settings, &request)?,
+        process: spec::exec_process(settings, &request, &linked)?,
         user: Some(User { user, additional_groups: groups }),
         stdin: if attached && request.attach_stdin { StdinMode::OpenOnce } else { StdinMode::Closed },
         privileged: request.privileged,

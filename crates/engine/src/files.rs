@@ -11,6 +11,7 @@ use network::files::{self, DnsOptions, NameServers, Reach};
 use crate::config::ContainerFiles;
 use crate::discovery::{HOST_NAMES, has_name_server};
 use crate::error::Error;
+use crate::links::{self, Linked};
 use crate::settings::Settings;
 
 /// Makes the folder of a new container.
@@ -29,10 +30,11 @@ pub(crate) fn write(
     files: &ContainerFiles,
     settings: &Settings,
     endpoints: &[EndpointInfo],
+    linked: &[Linked],
 ) -> Result<(), Error> {
     let hostname = name_of(&settings.config);
     write_file(&files.hostname(), 0o644, &files::hostname(&hostname))?;
-    write_file(&files.hosts(), 0o644, &hosts(settings, &hostname, endpoints)?)?;
+    write_hosts(files, settings, endpoints, linked)?;
     write_file(&files.resolv_conf(), 0o644, &resolv_conf(settings, endpoints)?)
 }
 
@@ -41,8 +43,18 @@ pub(crate) fn write_hosts(
     files: &ContainerFiles,
     settings: &Settings,
     endpoints: &[EndpointInfo],
+    linked: &[Linked],
 ) -> Result<(), Error> {
-    write_file(&files.hosts(), 0o644, &hosts(settings, &name_of(&settings.config), endpoints)?)
+    let text = hosts(settings, &name_of(&settings.config), endpoints, linked)?;
+    write_file(&files.hosts(), 0o644, &text)
+}
+
+/// Writes the other end of a link into the hosts file of a container that runs; without addresses, takes it out.
+pub(crate) fn relink(files: &ContainerFiles, linked: &Linked) -> Result<(), Error> {
+    let path = files.hosts();
+    let before = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+    let after = links::relink(&before, &linked.alias, &linked.host_names(), &linked.addresses);
+    if after == before { Ok(()) } else { write_file(&path, 0o644, &after) }
 }
 
 /// Writes the file of name servers of a container whose networks changed, unless somebody else has: it was `before`.
@@ -90,8 +102,16 @@ fn host_name() -> String {
 }
 
 /// With the host's network namespace the host's own names hold.
-fn hosts(settings: &Settings, hostname: &str, endpoints: &[EndpointInfo]) -> Result<String, Error> {
-    let extra = extra_hosts(settings, endpoints)?;
+fn hosts(
+    settings: &Settings,
+    hostname: &str,
+    endpoints: &[EndpointInfo],
+    linked: &[Linked],
+) -> Result<String, Error> {
+    let mut extra = extra_hosts(settings, endpoints)?;
+    extra.extend(linked.iter().flat_map(|linked| {
+        linked.addresses.iter().map(|address| (linked.host_names(), address.to_string()))
+    }));
     if settings.host_config.network_mode == "host"
         && let Ok(mut own) = fs::read_to_string("/etc/hosts")
     {

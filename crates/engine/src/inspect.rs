@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use api::StringMap;
-use api::container::{Config, ContainerInspect, ContainerState, GraphDriver, Health};
+use api::container::{Config, ContainerInspect, ContainerState, GraphDriver, Health, HostConfig};
 
 use crate::container::{Container, Live, Published};
 use crate::engine::Engine;
@@ -62,7 +62,10 @@ impl Engine {
             driver: "overlay2".to_owned(),
             platform: "linux".to_owned(),
             exec_ids: (!execs.is_empty()).then_some(execs),
-            host_config: settings.host_config.clone(),
+            host_config: HostConfig {
+                links: self.shared.shown_links(&settings.id, &published.name),
+                ..settings.host_config.clone()
+            },
             graph_driver: self.graph_driver(&settings.id, published.live.as_ref()),
             mounts: settings
                 .mounts

@@ -42,6 +42,7 @@ mod health;
 mod index;
 mod info;
 mod inspect;
+mod links;
 mod list;
 mod logging;
 mod logs;

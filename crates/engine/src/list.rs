@@ -81,9 +81,12 @@ impl Engine {
     ) -> Result<ContainerSummary, Error> {
         let settings = &container.settings;
         let host_config = &settings.host_config;
+        let mut names = self.shared.link_names(&settings.id);
+        names.push(format!("/{}", published.name));
+        names.sort();
         let mut summary = ContainerSummary {
             id: settings.id.clone(),
-            names: vec![format!("/{}", published.name)],
+            names,
             image: settings.config.image.clone(),
             image_id: settings.image_id.clone(),
             command: command(&settings.path, &settings.args),

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shim::client::Client;
 use shim::{RequestBody, Status as ShimStatus};
 
+use crate::container::{Command, Run, Task};
 use crate::container::{Found, find, remove_run_dir};
-use crate::container::{Run, Task};
 use crate::create_container::container;
 use crate::error::Error;
 use crate::files;
@@ -18,6 +19,9 @@ use crate::shared::Shared;
 use crate::spec;
 use crate::state::{State, Status};
 use crate::volumes::Anonymous;
+
+/// How long a start with the engine waits for the containers that it is linked to.
+const TARGET_WAIT: Duration = Duration::from_secs(5);
 
 /// Loads all records, takes over what runs, notes what ended, and removes what has no owner.
 pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), Error> {
@@ -38,12 +42,34 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), Error> {
     shared.networks.restore(endpoints(&tasks))?;
     shared.names.restore(tasks.iter().map(|task| (task.named(), task.endpoints())))?;
     shared.names.remove_stale()?;
-    for mut task in tasks {
-        task.schedule_start_with_engine();
+    tasks.iter_mut().for_each(Task::schedule_start_with_engine);
+    for task in tasks {
+        start_after_targets(shared, task.id());
         // Ends with the container, or with the engine, whose end drops the commands' sender.
         tokio::spawn(task.serve());
     }
     Ok(())
+}
+
+/// Starts a container that waits for those that it is linked to, when they are started or cannot be.
+fn start_after_targets(shared: &Shared, id: &str) {
+    let Ok(container) = shared.find(id) else { return };
+    let targets = shared.links.of(id).into_iter().filter_map(|link| shared.find(&link.target).ok());
+    let mut targets: Vec<_> = targets.map(|target| target.subscribe()).collect();
+    if targets.is_empty() {
+        return;
+    }
+    // Ends by itself.
+    tokio::spawn(async move {
+        let started = async {
+            for target in &mut targets {
+                // A sender that is gone belongs to a container that is removed.
+                let _ = target.wait_for(|published| published.state.status != Status::Restarting).await;
+            }
+        };
+        let _ = tokio::time::timeout(TARGET_WAIT, started).await;
+        container.tell(Command::StartWithEngine).await;
+    });
 }
 
 fn load(shared: &Shared) -> Result<Vec<(ContainerRecord, State)>, Error> {
@@ -66,6 +92,7 @@ async fn adopt(shared: &Arc<Shared>, record: ContainerRecord, state: State) -> T
         index.reserve_name(&record.name, &settings.id);
         index.insert(&settings.id, Arc::new(entry));
     }
+    shared.links.set(&settings.id, settings.links.clone());
     let run_dir = shared.config.shim_dir(&settings.id);
     match find(&run_dir, &shared.files(&settings.id).exit_record()).await {
         Found::Live { client, events, state } => {

@@ -7,6 +7,7 @@ use api::network::EndpointSettings;
 use serde::{Deserialize, Serialize};
 use store::Record;
 
+use crate::links::Link;
 use crate::mounts::MountSettings;
 
 /// What does not change while a container exists.
@@ -29,6 +30,9 @@ pub(crate) struct Settings {
     /// The networks it was asked to join, by name; in a record, those that it is to join at its next start. Those of a
     /// container in memory are in [`crate::container::Published`], for they change.
     pub networks: BTreeMap<String, EndpointSettings>,
+    /// What it is linked to; those of a container in memory are in [`crate::links::Links`], for they can be removed.
+    #[serde(default)]
+    pub links: Vec<Link>,
     /// What is mounted in it besides the file systems that every container has.
     pub mounts: Vec<MountSettings>,
 }

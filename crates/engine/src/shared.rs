@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::events::{Events, Kind};
 use crate::exec::Execs;
 use crate::index::{Index, Miss};
+use crate::links::Links;
 use crate::settings::{ContainerRecord, Settings};
 use crate::spec::{self, Joined, Names as OwnNames};
 use crate::state::State;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) images: Arc<ImageStore>,
     pub(crate) networks: Arc<Networks>,
     pub(crate) names: Names,
+    pub(crate) links: Links,
     pub(crate) volumes: Volumes,
     pub(crate) events: Events,
     pub(crate) launcher: Arc<Launcher>,
@@ -53,6 +55,7 @@ impl Shared {
             trash,
             volumes: Volumes::new(config.volumes_dir()),
             names: Names::new(config.names_dir()),
+            links: Links::default(),
             config,
             store,
             images,
@@ -70,12 +73,23 @@ impl Shared {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The container with this ID, name or prefix.
+    /// The container with this ID, name or prefix, or the one that another calls so (`owner/alias`).
     pub(crate) fn find(&self, reference: &str) -> Result<Arc<Container>, Error> {
-        self.index().resolve(reference).map_err(|miss| match miss {
+        let found = self.index().resolve(reference);
+        let found = found.or_else(|miss| self.link(reference).map(|(_, _, target)| target).ok_or(miss));
+        found.map_err(|miss| match miss {
             Miss::NotFound => Error::ContainerNotFound { reference: reference.to_owned() },
             Miss::Ambiguous => Error::AmbiguousPrefix { prefix: reference.to_owned() },
         })
+    }
+
+    /// The link with a name like `owner/alias`: its owner, its alias, and where it leads.
+    pub(crate) fn link(&self, name: &str) -> Option<(Arc<Container>, String, Arc<Container>)> {
+        let (owner, alias) = name.strip_prefix('/').unwrap_or(name).split_once('/')?;
+        let owner = self.index().resolve(owner).ok()?;
+        let link = self.links.of(owner.id()).into_iter().find(|link| link.alias == alias)?;
+        let target = self.index().resolve(&link.target).ok()?;
+        Some((owner, link.alias, target))
     }
 
     pub(crate) fn files(&self, id: &str) -> ContainerFiles {
@@ -100,6 +114,7 @@ impl Shared {
     /// Takes a removed container out of memory.
     pub(crate) fn forget(&self, id: &str) {
         self.index().remove(id);
+        self.links.set(id, Vec::new());
         self.execs.forget(id);
     }
 

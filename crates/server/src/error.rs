@@ -138,6 +138,8 @@ fn engine_status(error: &engine::Error) -> StatusCode {
         E::Network(error) | E::Networking(error) => network_status(error),
         E::SupervisorLost { .. }
         | E::NotConnected { .. }
+        | E::LinkedNotRunning { .. }
+        | E::LinkedElsewhere { .. }
         | E::Store(_)
         | E::Names(_)
         | E::File { .. }

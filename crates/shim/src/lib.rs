@@ -48,6 +48,7 @@ pub use message::{
     Status, Target,
 };
 pub use service::{
-    HostName, NameServer, NameService, Origin, RelayService, RelayedPort, Service, ServiceKind, Transport,
+    HostName, NameAlias, NameServer, NameService, Origin, RelayService, RelayedPort, Service, ServiceKind,
+    Transport,
 };
 pub use spawn::{Launcher, SpawnError};

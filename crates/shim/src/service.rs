@@ -46,8 +46,22 @@ pub struct NameService {
     pub servers: Vec<NameServer>,
     /// Names that only this container has.
     pub hosts: Vec<HostName>,
+    /// Names that only this container has for others.
+    #[serde(default)]
+    pub aliases: Vec<NameAlias>,
     /// Whether names without a dot are asked outside.
     pub ask_single_names: bool,
+}
+
+/// A name that one container has for another of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameAlias {
+    /// The network's table, by its place in [`NameService::tables`].
+    pub table: usize,
+    /// The name.
+    pub name: String,
+    /// The name that it stands for.
+    pub target: String,
 }
 
 /// A name server outside.

@@ -191,13 +191,13 @@ impl Leaf for Remove {
     fn run(app: &App, flags: RemoveFlags, containers: Vec<String>) -> Result<(), Failure> {
         let client = app.client()?;
         let options = RemoveOptions { force: flags.force, volumes: flags.volumes, link: flags.link };
-        for_each(app, &containers, async |name| {
-            let name = name.trim_matches('/');
+        for_each(app, &containers, async |given| {
+            let name = given.trim_matches('/');
             if name.is_empty() {
                 return Err(Failure::message("container name cannot be empty"));
             }
             match client.remove_container(name, options).await {
-                Ok(()) => Ok(name.to_owned()),
+                Ok(()) => Ok(given.to_owned()),
                 // What is not there needs no force.
                 Err(error) if options.force && error.is_not_found() => {
                     eprintln!("{error}");

@@ -19,6 +19,7 @@ mod inspect;
 mod interactive;
 mod lifecycle;
 mod limits;
+mod links;
 mod login;
 mod logs;
 mod mounts;

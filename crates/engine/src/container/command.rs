@@ -43,6 +43,13 @@ pub(crate) enum Command {
         force: bool,
         reply: Reply<()>,
     },
+    /// A link of this alias to be forgotten.
+    Unlink {
+        alias: String,
+        reply: Reply<()>,
+    },
+    /// What the start with the engine has waited for is there.
+    StartWithEngine,
     /// What a health check found.
     Health(Probe),
 }

@@ -10,11 +10,13 @@ use network::{EndpointInfo, NameSockets};
 use shim::ServiceKind;
 use tokio::task::spawn_blocking;
 
+use super::published::Published;
 use super::supervision;
 use super::task::Task;
-use crate::discovery::has_name_server;
+use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
 use crate::events::Kind;
+use crate::links::Linked;
 use crate::networking::{self, Asked, Running};
 use crate::state::Status;
 use crate::{files, relay};
@@ -130,6 +132,20 @@ impl Task {
         files::write_endpoints(&self.shared.files(&self.settings.id), &self.current.endpoints)
     }
 
+    /// Forgets a link.
+    pub(super) fn unlink(&mut self, alias: &str) -> Result<(), Error> {
+        let mut links = self.shared.links.of(&self.settings.id);
+        links.retain(|link| link.alias != alias);
+        self.shared.links.set(&self.settings.id, links);
+        self.write_record(&self.current.name, &self.current.networks)?;
+        if self.run.is_none() {
+            return Ok(());
+        }
+        let gone = Linked { alias: alias.to_owned(), ..Linked::default() };
+        let _changing = self.shared.links.changing_hosts();
+        files::relink(&self.shared.files(&self.settings.id), &gone)
+    }
+
     /// Gives the present run a name server where it needs one, and tells the one that runs what has changed.
     async fn serve_names(&mut self) -> Result<(), Error> {
         let Some(run) = &mut self.run else { return Ok(()) };
@@ -138,7 +154,9 @@ impl Task {
         if !runs && !has_name_server(&self.current.endpoints) {
             return Ok(());
         }
-        let told = self.shared.names.service(&self.settings, &self.current.endpoints)?;
+        let Published { name, networks, endpoints, .. } = &self.current;
+        let named = Named { settings: &self.settings, name, networks };
+        let told = self.shared.names.service(named, endpoints)?;
         let sockets = match runs {
             true => None,
             false => Some(open_sockets(run.pid).await?),
@@ -225,7 +243,13 @@ impl Task {
         self.current.endpoints = Arc::new(endpoints);
         self.publish();
         files::write_endpoints(&files, &self.current.endpoints)?;
-        files::write_hosts(&files, &self.settings, &self.current.endpoints)
+        let linked = self.shared.running_linked(&self.settings.id, &self.current.name);
+        {
+            let _changing = self.shared.links.changing_hosts();
+            files::write_hosts(&files, &self.settings, &self.current.endpoints, &linked)?;
+        }
+        self.shared.tell_owners(&self.settings, &self.current.name, &self.current.endpoints);
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ use crate::config::ContainerFiles;
 use crate::create::security;
 use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
+use crate::links::Linked;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
@@ -45,8 +46,11 @@ pub(crate) async fn start(
     let prepared = {
         let (shared, settings) = (shared.clone(), settings.clone());
         let (name, networks) = (container.name.clone(), Arc::clone(&container.networks));
-        let joined = shared.joined_namespaces(&settings)?;
-        spawn_blocking(move || prepare(&shared, &settings, &name, &networks, joined))
+        let others = Others {
+            joined: shared.joined_namespaces(&settings)?,
+            linked: shared.linked(&settings.id, &name)?,
+        };
+        spawn_blocking(move || prepare(&shared, &settings, &name, &networks, others))
     };
     let prepared = prepared.await.expect("preparing a start does not panic")?;
     let endpoints = prepared.endpoints.clone();
@@ -58,6 +62,12 @@ pub(crate) async fn start(
             Err(error)
         }
     }
+}
+
+/// What a start needs of other containers.
+struct Others {
+    joined: spec::Joined,
+    linked: Vec<Linked>,
 }
 
 /// What a supervisor is started with.
@@ -74,10 +84,11 @@ fn prepare(
     settings: &Settings,
     name: &str,
     networks: &BTreeMap<String, EndpointSettings>,
-    at_start: spec::Joined,
+    others: Others,
 ) -> Result<Prepared, Error> {
     let files = &shared.files(&settings.id);
-    let at_start = AtStart { joined: at_start, volumes: shared.volumes.prepare(settings)? };
+    let Others { joined, linked } = others;
+    let at_start = AtStart { joined, linked, volumes: shared.volumes.prepare(settings)? };
     let settings = &named(settings, &at_start.joined);
     crate::mounts::make_missing_sources(&settings.mounts)?;
     let joined = networking::join(&shared.networks, settings, name, networks);
@@ -91,8 +102,9 @@ fn prepare(
         let container = Named { settings, name, networks };
         let names = sandbox.as_ref().map(|netns| name_server(shared, container, &endpoints, netns));
         if at_start.joined.names.is_none() {
-            files::write(files, settings, &endpoints)?;
+            files::write(files, settings, &endpoints, &at_start.linked)?;
         }
+        shared.tell_owners(settings, name, &endpoints);
         let run_dir = shared.config.shim_dir(&settings.id);
         make_run_dir(&run_dir)?;
         files::write_endpoints(files, &endpoints)?;
@@ -120,7 +132,7 @@ fn name_server(
     if !has_name_server(endpoints) {
         return Ok(None);
     }
-    let service = shared.names.service(container.settings, endpoints)?;
+    let service = shared.names.service(container, endpoints)?;
     shared.names.set(container, endpoints)?;
     let sockets = NameSockets::open(netns.as_fd()).map_err(Error::Networking)?;
     Ok(Some((service, sockets)))

@@ -98,6 +98,11 @@ impl Task {
         self.save();
     }
 
+    /// The container's ID.
+    pub(crate) fn id(&self) -> &str {
+        &self.settings.id
+    }
+
     /// The network endpoints of the present run.
     pub(crate) fn endpoints(&self) -> &[network::EndpointInfo] {
         &self.current.endpoints
@@ -115,8 +120,16 @@ impl Task {
         let ended = matches!(state.status, Status::Exited | Status::Restarting);
         if ended && self.policy.restarts_with_engine(self.ended()) {
             self.current.state.status = Status::Restarting;
-            self.restart_at = Some(Instant::now());
+            let waits = !self.shared.links.of(&self.settings.id).is_empty();
+            self.restart_at = (!waits).then(Instant::now);
             self.publish();
+        }
+    }
+
+    /// What a container is linked to is started before it. Somebody may have started or stopped it meanwhile.
+    fn start_with_engine(&mut self) {
+        if self.current.state.status == Status::Restarting {
+            self.restart_at.get_or_insert_with(Instant::now);
         }
     }
 
@@ -159,6 +172,8 @@ impl Task {
             Command::Disconnect { network, force, reply } => {
                 answer(reply, self.disconnect(&network, force).await);
             }
+            Command::Unlink { alias, reply } => answer(reply, self.unlink(&alias)),
+            Command::StartWithEngine => self.start_with_engine(),
         }
         if self.current.removed { Flow::End } else { Flow::On }
     }
@@ -608,7 +623,11 @@ impl Task {
         name: &str,
         networks: &BTreeMap<String, EndpointSettings>,
     ) -> Result<(), Error> {
-        let settings = Settings { networks: networks.clone(), ..Settings::clone(&self.settings) };
+        let settings = Settings {
+            networks: networks.clone(),
+            links: self.shared.links.of(&self.settings.id),
+            ..Settings::clone(&self.settings)
+        };
         let record = ContainerRecord { name: name.to_owned(), settings };
         Ok(self.shared.store.put(&self.settings.id, &record)?)
     }

@@ -8,7 +8,6 @@ use crate::signal;
 
 /// Refuses, by name, what this engine does not do.
 pub(super) fn supported(config: &Config, host_config: &HostConfig) -> Result<(), Error> {
-    let given = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
     let unsupported = [
         (
             !host_config.isolation.is_empty() && host_config.isolation != "default",
@@ -24,7 +23,6 @@ pub(super) fn supported(config: &Config, host_config: &HostConfig) -> Result<(),
             "device request",
             "(--gpus)",
         ),
-        (given(&host_config.links), "link", "(--link)"),
         (host_config.kernel_memory != 0, "kernel memory limit", "(--kernel-memory)"),
         (host_config.kernel_memory_tcp != 0, "kernel TCP memory limit", "(KernelMemoryTCP)"),
         (host_config.cpu_count != 0, "CpuCount", "(Windows)"),

@@ -14,6 +14,7 @@ use api::network::EndpointSettings;
 
 use crate::config::Config as EngineConfig;
 use crate::error::Error;
+use crate::links::Link;
 use crate::mounts::{MountSettings, ReadOnlyReach};
 use crate::settings::Settings;
 use crate::volumes::Volumes;
@@ -29,6 +30,8 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) request: CreateRequest,
     pub(crate) image_id: String,
     pub(crate) image: &'a oci::ImageConfig,
+    /// Containers on the default bridge that it knows (`--link`).
+    pub(crate) links: Vec<Link>,
     /// Mounts of other containers (`--volumes-from`).
     pub(crate) inherited: Vec<MountSettings>,
     /// How far read-only binds reach that do not say so.
@@ -41,7 +44,7 @@ pub(crate) struct Ingredients<'a> {
 ///
 /// [`Error::InvalidParameter`] and [`Error::Unsupported`], each naming the field.
 pub(crate) fn settings(ingredients: Ingredients<'_>) -> Result<Settings, Error> {
-    let Ingredients { engine, id, request, image_id, image, inherited, reach } = ingredients;
+    let Ingredients { engine, id, request, image_id, image, links, inherited, reach } = ingredients;
     let mut config = request.config;
     let mut host_config = request.host_config.unwrap_or_default();
     check::supported(&config, &host_config)?;
@@ -57,7 +60,8 @@ pub(crate) fn settings(ingredients: Ingredients<'_>) -> Result<Settings, Error> 
     let mut mounts = mounts::collect(&config, &host_config, inherited, reach)?;
     Volumes::name_anonymous(&mut mounts);
     let (path, args) = command(&config)?;
-    Ok(Settings { id, created: time::now(), image_id, path, args, config, host_config, networks, mounts })
+    let created = time::now();
+    Ok(Settings { id, created, image_id, path, args, config, host_config, networks, links, mounts })
 }
 
 /// The program and its arguments: the entry point followed by the command.
@@ -123,7 +127,12 @@ fn networks(
     };
     let mut networks: BTreeMap<String, EndpointSettings> =
         asked.unwrap_or_default().into_iter().map(named).collect::<Result<_, _>>()?;
-    networks.entry(mode.to_owned()).or_default();
+    let own = networks.entry(mode.to_owned()).or_default();
+    // Clients can leave it to the engine to ask for them in the network.
+    if networking::is_user_defined(mode) && own.links.as_ref().is_none_or(Vec::is_empty) {
+        let links = host_config.links.clone().filter(|links| !links.is_empty());
+        *own = networking::check(mode, EndpointSettings { links, ..std::mem::take(own) })?;
+    }
     if matches!(mode, "host" | "none") && networks.len() > 1 {
         let message = format!("container cannot be connected to network mode {mode} and to another network");
         return Err(Error::invalid(message));

@@ -5,6 +5,7 @@ use api::network::EndpointSettings;
 use network::Networks;
 
 use crate::error::Error;
+use crate::links;
 
 /// Whether a network mode names a network that a user made.
 pub(crate) fn is_user_defined(mode: &str) -> bool {
@@ -42,8 +43,8 @@ pub(crate) fn check(network: &str, asked: EndpointSettings) -> Result<EndpointSe
     if given(ipam.and_then(|ipam| ipam.link_local_ips.as_ref())) {
         return Err(Error::unsupported("link-local address (--link-local-ip)"));
     }
-    if given(asked.links.as_ref()) {
-        return Err(Error::unsupported("link (--link)"));
+    for link in asked.links.iter().flatten() {
+        links::split(link)?;
     }
     if let Some((name, value)) = asked.driver_opts.iter().flatten().next() {
         return Err(Error::unsupported(format!("endpoint option {name}={value}")));
@@ -56,9 +57,13 @@ pub(crate) fn check(network: &str, asked: EndpointSettings) -> Result<EndpointSe
     if !is_user_defined(network) && given(asked.aliases.as_ref()) {
         return fault("network-scoped alias is supported only for containers in user defined networks");
     }
+    if !is_user_defined(network) && given(asked.links.as_ref()) {
+        return fault("links are only supported for user-defined networks");
+    }
     crate::ports::addresses(&asked, "")?;
     Ok(EndpointSettings {
         ipam_config: asked.ipam_config,
+        links: asked.links,
         aliases: asked.aliases,
         mac_address: asked.mac_address,
         gw_priority: asked.gw_priority,
@@ -93,11 +98,24 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_refused_by_name() {
-        let links = EndpointSettings { links: Some(vec!["a:b".into()]), ..EndpointSettings::default() };
-        assert!(refusal("lab", links).contains("--link"));
+        let addresses = EndpointIpamConfig {
+            link_local_ips: Some(vec!["169.254.0.9".into()]),
+            ..EndpointIpamConfig::default()
+        };
+        let local = EndpointSettings { ipam_config: Some(addresses), ..EndpointSettings::default() };
+        assert!(refusal("lab", local).contains("--link-local-ip"));
         let options = [("com.example.x".to_owned(), "1".to_owned())];
         let options = EndpointSettings { driver_opts: Some(options.into()), ..EndpointSettings::default() };
         assert!(refusal("lab", options).contains("com.example.x=1"));
+    }
+
+    #[test]
+    fn links_are_names_of_user_defined_networks() {
+        let linked =
+            |link: &str| EndpointSettings { links: Some(vec![link.into()]), ..EndpointSettings::default() };
+        assert_eq!(check("lab", linked("db:store")).unwrap(), linked("db:store"));
+        assert_eq!(refusal("lab", linked("a:b:c")), "bad format for links: a:b:c");
+        assert!(refusal("bridge", linked("db")).contains("only supported for user-defined networks"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use oci::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Root, Spec};
 use crate::config::{Config, ContainerFiles};
 use crate::create::{Security, security};
 use crate::error::Error;
+use crate::links::Linked;
 use crate::settings::Settings;
 
 pub(crate) use process::exec_process;
@@ -26,6 +27,8 @@ pub(crate) use process::exec_process;
 pub(crate) struct AtStart {
     /// The namespaces of another container or of the host, instead of new ones.
     pub(crate) joined: Joined,
+    /// What it is linked to.
+    pub(crate) linked: Vec<Linked>,
     /// The folders of its volumes, by name.
     pub(crate) volumes: HashMap<String, PathBuf>,
 }
@@ -65,7 +68,7 @@ pub(crate) fn build(
     root.set_path(PathBuf::from("rootfs")).set_readonly(Some(host.readonly_rootfs));
     let mut spec = Spec::default();
     spec.set_root(Some(root))
-        .set_process(Some(process::process(settings, &security)?))
+        .set_process(Some(process::process(settings, &security, &at_start.linked)?))
         .set_mounts(Some(mounts::mounts(settings, files, at_start)?))
         .set_linux(Some(linux(engine, settings, &security, at_start)?));
     // Set in any case: the type's own default is a name.

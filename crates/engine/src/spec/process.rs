@@ -12,12 +12,13 @@ use oci::runtime::{
 
 use crate::create::{Security, security};
 use crate::error::Error;
+use crate::links::{self, Linked};
 use crate::settings::Settings;
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The container's own program.
-pub(super) fn process(settings: &Settings, security: &Security) -> Result<Process, Error> {
+pub(super) fn process(settings: &Settings, security: &Security, linked: &[Linked]) -> Result<Process, Error> {
     let host = &settings.host_config;
     let mut arguments = vec![settings.path.clone()];
     arguments.extend(settings.args.iter().cloned());
@@ -26,14 +27,18 @@ pub(super) fn process(settings: &Settings, security: &Security) -> Result<Proces
         .set_terminal(Some(settings.config.tty))
         .set_console_size(console_size(host.console_size))
         .set_args(Some(arguments))
-        .set_env(Some(environment(settings)))
+        .set_env(Some(environment(settings, linked)))
         .set_cwd(working_dir(&settings.config.working_dir))
         .set_oom_score_adj(Some(i32::try_from(host.oom_score_adj).unwrap_or_default()));
     Ok(process)
 }
 
 /// A further program in a running container.
-pub(crate) fn exec_process(settings: &Settings, request: &ExecCreateRequest) -> Result<Process, Error> {
+pub(crate) fn exec_process(
+    settings: &Settings,
+    request: &ExecCreateRequest,
+    linked: &[Linked],
+) -> Result<Process, Error> {
     let security = security(&settings.host_config)?;
     let mut process = if request.privileged {
         let everything = HostConfig { privileged: true, ..settings.host_config.clone() };
@@ -41,7 +46,7 @@ pub(crate) fn exec_process(settings: &Settings, request: &ExecCreateRequest) -> 
     } else {
         confined(&settings.host_config, &security)?
     };
-    let mut variables = environment(settings);
+    let mut variables = environment(settings, linked);
     if request.tty {
         set_variable(&mut variables, "TERM=xterm");
     }
@@ -92,8 +97,8 @@ fn capabilities(host: &HostConfig) -> Result<LinuxCapabilities, Error> {
     Ok(capabilities)
 }
 
-/// What Docker sets on its own, then the container's variables.
-fn environment(settings: &Settings) -> Vec<String> {
+/// What Docker sets on its own and for links, then the container's variables.
+fn environment(settings: &Settings, linked: &[Linked]) -> Vec<String> {
     let mut variables = vec![DEFAULT_PATH.to_owned()];
     if !settings.config.hostname.is_empty() {
         variables.push(format!("HOSTNAME={}", settings.config.hostname));
@@ -101,6 +106,7 @@ fn environment(settings: &Settings) -> Vec<String> {
     if settings.config.tty {
         variables.push("TERM=xterm".to_owned());
     }
+    variables.extend(linked.iter().flat_map(links::environment));
     for variable in settings.config.env.iter().flatten() {
         set_variable(&mut variables, variable);
     }

@@ -82,7 +82,7 @@ fn served(method: &Method, path: &[&str]) -> Option<Route> {
     }
 }
 
-/// The name of an image has slashes of its own, so it can be several parts of the path.
+/// The names of images and of links have slashes of their own, so they can be several parts of the path.
 fn get(path: &[&str]) -> Option<Route> {
     Some(match path {
         ["_ping"] => Route::Ping,
@@ -91,12 +91,14 @@ fn get(path: &[&str]) -> Option<Route> {
         ["events"] => Route::Events,
         ["system", "df"] => Route::DiskUsage,
         ["containers", "json"] => Route::ListContainers,
-        ["containers", id, "json"] => Route::InspectContainer((*id).to_owned()),
-        ["containers", id, "top"] => Route::Top((*id).to_owned()),
-        ["containers", id, "logs"] => Route::Logs((*id).to_owned()),
-        ["containers", id, "changes"] => Route::Changes((*id).to_owned()),
-        ["containers", id, "export"] => Route::Export((*id).to_owned()),
-        ["containers", id, "attach", "ws"] => Route::AttachWebsocket((*id).to_owned()),
+        ["containers", name @ .., "json"] if !name.is_empty() => Route::InspectContainer(name.join("/")),
+        ["containers", name @ .., "top"] if !name.is_empty() => Route::Top(name.join("/")),
+        ["containers", name @ .., "logs"] if !name.is_empty() => Route::Logs(name.join("/")),
+        ["containers", name @ .., "changes"] if !name.is_empty() => Route::Changes(name.join("/")),
+        ["containers", name @ .., "export"] if !name.is_empty() => Route::Export(name.join("/")),
+        ["containers", name @ .., "attach", "ws"] if !name.is_empty() => {
+            Route::AttachWebsocket(name.join("/"))
+        }
         ["exec", id, "json"] => Route::InspectExec((*id).to_owned()),
         ["images", "json"] => Route::ListImages,
         ["images", "get"] => Route::SaveImages,
@@ -120,17 +122,17 @@ fn post(path: &[&str]) -> Option<Route> {
         ["containers", "create"] => Route::CreateContainer,
         ["containers", "prune"] => Route::PruneContainers,
         ["images", "prune"] => Route::PruneImages,
-        ["containers", id, "start"] => Route::Start((*id).to_owned()),
-        ["containers", id, "stop"] => Route::Stop((*id).to_owned()),
-        ["containers", id, "restart"] => Route::Restart((*id).to_owned()),
-        ["containers", id, "kill"] => Route::Kill((*id).to_owned()),
-        ["containers", id, "pause"] => Route::Pause((*id).to_owned()),
-        ["containers", id, "unpause"] => Route::Unpause((*id).to_owned()),
-        ["containers", id, "rename"] => Route::Rename((*id).to_owned()),
-        ["containers", id, "resize"] => Route::Resize((*id).to_owned()),
-        ["containers", id, "wait"] => Route::Wait((*id).to_owned()),
-        ["containers", id, "attach"] => Route::Attach((*id).to_owned()),
-        ["containers", id, "exec"] => Route::CreateExec((*id).to_owned()),
+        ["containers", name @ .., "start"] if !name.is_empty() => Route::Start(name.join("/")),
+        ["containers", name @ .., "stop"] if !name.is_empty() => Route::Stop(name.join("/")),
+        ["containers", name @ .., "restart"] if !name.is_empty() => Route::Restart(name.join("/")),
+        ["containers", name @ .., "kill"] if !name.is_empty() => Route::Kill(name.join("/")),
+        ["containers", name @ .., "pause"] if !name.is_empty() => Route::Pause(name.join("/")),
+        ["containers", name @ .., "unpause"] if !name.is_empty() => Route::Unpause(name.join("/")),
+        ["containers", name @ .., "rename"] if !name.is_empty() => Route::Rename(name.join("/")),
+        ["containers", name @ .., "resize"] if !name.is_empty() => Route::Resize(name.join("/")),
+        ["containers", name @ .., "wait"] if !name.is_empty() => Route::Wait(name.join("/")),
+        ["containers", name @ .., "attach"] if !name.is_empty() => Route::Attach(name.join("/")),
+        ["containers", name @ .., "exec"] if !name.is_empty() => Route::CreateExec(name.join("/")),
         ["exec", id, "start"] => Route::StartExec((*id).to_owned()),
         ["exec", id, "resize"] => Route::ResizeExec((*id).to_owned()),
         ["images", "load"] => Route::LoadImages,
@@ -149,6 +151,9 @@ fn post(path: &[&str]) -> Option<Route> {
 fn delete(path: &[&str]) -> Option<Route> {
     match path {
         ["containers", id] => Some(Route::Remove((*id).to_owned())),
+        ["containers", owner, alias] | ["containers", "", owner, alias] => {
+            Some(Route::Remove(format!("{owner}/{alias}")))
+        }
         ["networks", id] => Some(Route::RemoveNetwork((*id).to_owned())),
         ["images", name @ ..] if !name.is_empty() => Some(Route::RemoveImage(name.join("/"))),
         _ => None,
@@ -188,6 +193,16 @@ mod tests {
         assert_eq!(history, Route::ImageHistory("json".into()));
         assert_eq!(route(Method::DELETE, "/images/a/b").unwrap(), Route::RemoveImage("a/b".into()));
         assert_eq!(route(Method::POST, "/images/a/b/tag").unwrap(), Route::TagImage("a/b".into()));
+    }
+
+    #[test]
+    fn link_has_a_name_of_two_parts() {
+        let inspect = route(Method::GET, "/containers/web/db/json").unwrap();
+        assert_eq!(inspect, Route::InspectContainer("web/db".into()));
+        for path in ["/containers/web/db", "/containers//web/db"] {
+            assert_eq!(route(Method::DELETE, path).unwrap(), Route::Remove("web/db".into()));
+        }
+        assert!(route(Method::DELETE, "/containers/web/checkpoints/one").is_err());
     }
 
     #[test]

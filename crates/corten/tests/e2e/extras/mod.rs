@@ -8,6 +8,7 @@ mod foreign;
 mod interrupted;
 mod isolation;
 mod layouts;
+mod links;
 mod names;
 mod networks;
 mod precautions;

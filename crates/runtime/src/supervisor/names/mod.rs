@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use dns::{Answer, Host, TableReader, Transport, Zone};
+use dns::{Alias, Answer, Host, TableReader, Transport, Zone};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -64,6 +64,7 @@ pub(super) struct NameServer {
     listener: OwnedFd,
     tables: Vec<TableReader>,
     hosts: Vec<Host>,
+    aliases: Vec<Alias>,
     ask_single_names: bool,
     turns: Turns,
     streams: Streams,
@@ -89,6 +90,7 @@ impl NameServer {
             listener,
             tables: Vec::new(),
             hosts: Vec::new(),
+            aliases: Vec::new(),
             ask_single_names: true,
             turns: Turns::new(),
             streams: Streams::default(),
@@ -113,6 +115,12 @@ impl NameServer {
             ipv6: host.ipv6,
         };
         self.hosts = told.hosts.into_iter().map(host).collect();
+        let alias = |alias: shim::NameAlias| Alias {
+            table: alias.table,
+            name: alias.name.to_ascii_lowercase(),
+            target: alias.target.to_ascii_lowercase(),
+        };
+        self.aliases = told.aliases.into_iter().map(alias).collect();
         self.ask_single_names = told.ask_single_names;
         self.forwarder.use_servers(told.servers);
     }
@@ -153,6 +161,7 @@ impl NameServer {
         let zone = Zone {
             tables: self.tables.iter().map(TableReader::table).collect(),
             hosts: &self.hosts,
+            aliases: &self.aliases,
             ask_single_names: self.ask_single_names,
         };
         match dns::answer(query, asker.transport(), &zone, turn) {
