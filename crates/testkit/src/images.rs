@@ -23,11 +23,15 @@ pub enum Base {
     Debian,
     /// Debian bookworm with Python 3.
     Python,
+    /// Debian bookworm with nginx, which serves Debian's page on port 80 and logs to `/var/log/nginx/access.log`.
+    Nginx,
+    /// Debian bookworm with a Redis server on port 6379.
+    Redis,
 }
 
 impl Base {
     /// Every base image.
-    pub const ALL: [Self; 3] = [Self::Busybox, Self::Debian, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Busybox, Self::Debian, Self::Python, Self::Nginx, Self::Redis];
 
     /// The name and tag in the archive.
     pub fn tag(self) -> &'static str {
@@ -35,6 +39,8 @@ impl Base {
             Self::Busybox => "busybox:latest",
             Self::Debian => "debian:bookworm",
             Self::Python => "python:3",
+            Self::Nginx => "nginx:latest",
+            Self::Redis => "redis:latest",
         }
     }
 
@@ -55,6 +61,8 @@ impl Base {
             Self::Busybox => format!("busybox-{RECIPES}-{}", &digest(&busybox())["sha256:".len()..][..12]),
             Self::Debian => format!("debian-{RECIPES}"),
             Self::Python => format!("python-{RECIPES}"),
+            Self::Nginx => format!("nginx-{RECIPES}"),
+            Self::Redis => format!("redis-{RECIPES}"),
         }
     }
 
@@ -67,6 +75,20 @@ impl Base {
             Self::Python => Image::new(
                 json!({"Env": [PATH, "LANG=C.UTF-8"], "Cmd": ["python3"]}),
                 Layer::from_tar(bootstrap("python3")),
+            ),
+            Self::Nginx => Image::new(
+                json!({
+                    "Env": [PATH], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT",
+                    "Cmd": ["nginx", "-g", "daemon off;"],
+                }),
+                Layer::from_tar(bootstrap("nginx-light")),
+            ),
+            Self::Redis => Image::new(
+                json!({
+                    "Env": [PATH], "ExposedPorts": {"6379/tcp": {}}, "User": "redis", "WorkingDir": "/var/lib/redis",
+                    "Cmd": ["redis-server", "--bind", "*", "--protected-mode", "no"],
+                }),
+                Layer::from_tar(bootstrap("redis-server")),
             ),
         };
         image.docker_archive(self.tag())

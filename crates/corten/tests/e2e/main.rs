@@ -36,6 +36,7 @@ mod registries;
 mod restart;
 mod run;
 mod save;
+mod servers;
 mod usage;
 mod versions;
 mod volumes;
