@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod bpf;
 pub mod copy;
+pub mod datagram;
 pub mod detach;
 pub mod file;
 pub mod keyring;

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use testkit::{Bed, Client, eventually};
+use testkit::{Bed, Client, Command, eventually};
 
 use crate::CORTEN;
 use crate::ports::{fetch, free_port, serve};
@@ -165,5 +165,39 @@ fn packets_reach_the_container_and_each_client_has_its_own_answers() {
     assert_eq!(ask_packet(&two, b"again"), seen[1]);
     bed.engine.launch();
     assert_eq!(ask_packet(&two, b"once more"), seen[1]);
+    server.join().expect("the server ends");
+}
+
+/// An address of this machine for as long as this lives.
+struct Address(String);
+
+impl Address {
+    fn add(address: &str) -> Self {
+        let whole = format!("{address}/128");
+        Command::new("ip").args(["-6", "address", "add", &whole, "dev", "lo", "nodad"]).run().expect_ok();
+        Self(whole)
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        Command::new("ip").args(["-6", "address", "del", &self.0, "dev", "lo"]).run();
+    }
+}
+
+#[test]
+fn packets_are_answered_from_the_address_that_was_asked() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let [_, second, third, _] = bed.engine.gateway().octets();
+    let second = format!("fd5c:{second:x}:{third:x}::1");
+    let _address = Address::add(&second);
+    let port = free_port();
+    bed.ok(["run", "-d", "--name", "dns", "-p", &format!("{port}:53/udp"), "busybox", "sleep", "600"]);
+    let server = serve_packets(&bed, "dns");
+    // The kernel by itself would answer from the client's own address, and a connected socket takes no such answer.
+    let by_second = packet_client(second.parse().expect("an address"), port);
+    let by_loopback = packet_client(LOOPBACK, port);
+    assert_ne!(ask_packet(&by_second, b"second"), ask_packet(&by_loopback, b"loopback"));
+    bed.ok(["rm", "-f", "dns"]);
     server.join().expect("the server ends");
 }

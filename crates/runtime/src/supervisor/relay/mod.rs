@@ -79,6 +79,10 @@ impl Relay {
     fn add(&mut self, poll: &Poll, port: RelayedPort, socket: OwnedFd) -> Result<(), Failure> {
         rustix::io::ioctl_fionbio(&socket, true)
             .map_err(|error| system("make a socket non-blocking", error))?;
+        if port.transport == Transport::Packets {
+            sys::datagram::want_arrivals(&socket)
+                .map_err(|error| system("ask where packets come in", error))?;
+        }
         // Thousands of millions of ports are not told in a container's life.
         let number = self.next_listener % LISTENERS;
         self.next_listener += 1;

@@ -1,12 +1,13 @@
 //! Packets to a port, passed on by a socket for each client, by which the answers come back.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
-use rustix::net::{RecvFlags, SendFlags, SocketType, recv, recvfrom, send, sendto};
+use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
+use sys::datagram::{self, Arrival};
 
 use super::{SESSIONS, open, token};
 use crate::supervisor::poll::{Poll, Source};
@@ -27,13 +28,20 @@ pub(super) struct Packets {
     base: u32,
     next: u32,
     sessions: BTreeMap<u32, Session>,
-    clients: BTreeMap<SocketAddr, u32>,
+    clients: BTreeMap<Client, u32>,
+}
+
+/// A client, and which of the host's addresses it asks: answers come from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Client {
+    address: SocketAddrV6,
+    asks: Option<Arrival>,
 }
 
 #[derive(Debug)]
 struct Session {
     source: Source,
-    client: SocketAddr,
+    client: Client,
     until: Instant,
 }
 
@@ -47,14 +55,11 @@ impl Packets {
     /// Passes on what clients have sent. Like any network, it may lose packets.
     pub(super) fn take(&mut self, poll: &Poll, buffer: &mut [u8]) {
         for _ in 0..BATCH {
-            let Ok((length, _, from)) = recvfrom(self.source.as_fd(), &mut *buffer, RecvFlags::DONTWAIT)
-            else {
-                return;
-            };
-            let Some(client) = from.and_then(|from| SocketAddr::try_from(from).ok()) else { continue };
+            let Ok(packet) = datagram::receive(self.source.as_fd(), buffer) else { return };
+            let client = Client { address: packet.from, asks: packet.arrival };
             if let Some(session) = self.session(poll, client) {
                 session.until = Instant::now() + IDLE;
-                let _ = send(session.source.as_fd(), &buffer[..length], SendFlags::DONTWAIT);
+                let _ = send(session.source.as_fd(), &buffer[..packet.length], SendFlags::DONTWAIT);
             }
         }
     }
@@ -67,7 +72,8 @@ impl Packets {
                 Ok((length, _)) => {
                     session.until = Instant::now() + IDLE;
                     let (socket, packet) = (self.source.as_fd(), &buffer[..length]);
-                    let _ = sendto(socket, packet, SendFlags::DONTWAIT, &session.client);
+                    let Client { address, asks } = session.client;
+                    let _ = datagram::send(socket, packet, address, asks);
                 }
                 // Nothing more, or nobody listens there; reading has cleared that error.
                 Err(_) => return,
@@ -85,7 +91,7 @@ impl Packets {
         self.clients.retain(|_, number| sessions.contains_key(number));
     }
 
-    fn session(&mut self, poll: &Poll, client: SocketAddr) -> Option<&mut Session> {
+    fn session(&mut self, poll: &Poll, client: Client) -> Option<&mut Session> {
         if let Some(number) = self.clients.get(&client).copied() {
             return self.sessions.get_mut(&number);
         }
