@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
 
@@ -22,6 +23,19 @@ pub(crate) struct PortAllocator {
     taken: BTreeMap<Key, Vec<Holder>>,
     ephemeral: (u16, u16),
     next: u16,
+    /// Ports of IPv6 that were given back a moment ago.
+    released: Vec<(Key, IpAddr, Instant)>,
+}
+
+/// How long a supervisor of this engine may hold a port that was given back: its container is ending, or moves to another
+/// network.
+const STILL_HELD: Duration = Duration::from_secs(2);
+
+/// Whether a port may be in use by a socket that lets others have it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sharing {
+    Allowed,
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +59,7 @@ impl Default for PortAllocator {
             .ok()
             .and_then(|text| parse_range(&text))
             .unwrap_or(EPHEMERAL);
-        Self { taken: BTreeMap::new(), ephemeral, next: ephemeral.0 }
+        Self { taken: BTreeMap::new(), ephemeral, next: ephemeral.0, released: Vec::new() }
     }
 }
 
@@ -106,7 +120,7 @@ impl PortAllocator {
             return holders.push(Holder { address: port.host_ip, socket: None });
         }
         let key = key(port.protocol, port.host_ip, port.host_port);
-        let socket = reserve(port.protocol, port.host_ip, port.host_port);
+        let socket = reserve(port.protocol, port.host_ip, port.host_port, Sharing::Refused);
         if let Err(error) = &socket {
             tracing::warn!(%port, %error, "a published port is in use by another program");
         }
@@ -118,7 +132,13 @@ impl PortAllocator {
     pub(crate) fn release(&mut self, port: &PublishedPort) {
         let key = key(port.protocol, port.host_ip, port.host_port);
         let Some(holders) = self.taken.get_mut(&key) else { return };
+        let before = holders.len();
         holders.retain(|holder| holder.address != port.host_ip);
+        let now = Instant::now();
+        self.released.retain(|(.., at)| now.duration_since(*at) < STILL_HELD);
+        if before > holders.len() && !key.ipv4 {
+            self.released.push((key, port.host_ip, now));
+        }
         if holders.is_empty() {
             self.taken.remove(&key);
         }
@@ -142,12 +162,9 @@ impl PortAllocator {
             if self.is_taken(protocol, host_ip, port) {
                 return Err(Error::PortAllocated { host_ip, port, protocol });
             }
-            let socket = reserve(protocol, host_ip, port).map_err(|source| Error::PortUnavailable {
-                host_ip,
-                port,
-                protocol,
-                source,
-            })?;
+            let sharing = self.sharing(key(protocol, host_ip, port), host_ip);
+            let socket = reserve(protocol, host_ip, port, sharing)
+                .map_err(|source| Error::PortUnavailable { host_ip, port, protocol, source })?;
             taken.push((host_ip, socket));
         }
         Ok(taken.into_iter().map(|(address, socket)| self.enter(binding, address, port, socket)).collect())
@@ -168,6 +185,16 @@ impl PortAllocator {
             host_ip: address,
             host_port: port,
         }
+    }
+
+    /// A port may be shared with supervisors of this engine, which are about to let it go, and with nobody else.
+    fn sharing(&self, key: Key, address: IpAddr) -> Sharing {
+        let is_ours = |(other, other_address, at): &(Key, IpAddr, Instant)| {
+            let overlaps =
+                address == *other_address || address.is_unspecified() || other_address.is_unspecified();
+            *other == key && overlaps && at.elapsed() < STILL_HELD
+        };
+        if self.released.iter().any(is_ours) { Sharing::Allowed } else { Sharing::Refused }
     }
 
     fn is_taken(&self, protocol: Protocol, address: IpAddr, port: u16) -> bool {
@@ -192,7 +219,7 @@ fn no_port(binding: &PortBinding) -> Error {
 }
 
 /// Binds a socket to the port; `None` where the kernel does not know the protocol, so that nobody can have the port.
-fn reserve(protocol: Protocol, address: IpAddr, port: u16) -> io::Result<Option<OwnedFd>> {
+fn reserve(protocol: Protocol, address: IpAddr, port: u16, sharing: Sharing) -> io::Result<Option<OwnedFd>> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
@@ -215,9 +242,9 @@ fn reserve(protocol: Protocol, address: IpAddr, port: u16) -> io::Result<Option<
         bound = bind(&socket, &address);
     }
     if address.is_ipv6() {
-        // A supervisor whose container has just ended, or has moved to another network, may hold the port a moment longer.
+        // Set in any case, so that this engine can have the port again while a supervisor still holds it.
         sockopt::set_socket_reuseport(&socket, true)?;
-        if bound == Err(rustix::io::Errno::ADDRINUSE) {
+        if bound == Err(rustix::io::Errno::ADDRINUSE) && sharing == Sharing::Allowed {
             bound = bind(&socket, &address);
         }
     }
@@ -245,7 +272,8 @@ mod tests {
 
     #[test]
     fn ephemeral_ports_begin_after_the_last_and_wrap() {
-        let allocator = PortAllocator { taken: BTreeMap::new(), ephemeral: (10, 13), next: 12 };
+        let allocator =
+            PortAllocator { taken: BTreeMap::new(), ephemeral: (10, 13), next: 12, released: Vec::new() };
         assert_eq!(allocator.ephemeral_ports().collect::<Vec<_>>(), [12, 13, 10, 11]);
     }
 }

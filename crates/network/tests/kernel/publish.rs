@@ -369,3 +369,32 @@ fn plan_tells_what_publishing_does_and_does_nothing() {
         assert!(taken.to_string().contains("port is already allocated"), "{taken}");
     });
 }
+
+#[test]
+fn ipv6_port_of_another_engine_is_refused_and_one_s_own_is_not() {
+    on_machine(|| {
+        let one = Engine::new();
+        let other = Engine::with(|config| {
+            config.bridge = "other0".to_owned();
+            config.table = "other".to_owned();
+        });
+        let binding = || vec![port(80, Some("::1"), Some((8080, 8080)))];
+        let refused = || {
+            let error = publish(&other, "web", binding()).expect_err("the port is taken");
+            assert!(error.to_string().contains("8080"), "{error}");
+        };
+        let first = publish(&one, "web", binding()).unwrap();
+        refused();
+        // What a supervisor holds does not keep its own engine from the port.
+        let held = one.networks.relayed(&first.endpoint).unwrap();
+        one.networks.release(&first.endpoint);
+        refused();
+        let again = publish(&one, "next", binding()).unwrap();
+        let relayed = one.networks.relayed(&again.endpoint).unwrap();
+        drop(held);
+        refused();
+        drop(relayed);
+        one.networks.release(&again.endpoint);
+        publish(&other, "web", binding()).unwrap();
+    });
+}
