@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use network::EndpointInfo;
+use network::{EndpointInfo, LinkedPort};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use environment::environment;
 pub(crate) use resolve::split;
+
+use crate::ports::parse_port;
 
 /// A link as its owner's record has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,19 @@ impl Linked {
         names.retain(|name| !name.is_empty());
         names.join(" ")
     }
+}
+
+/// What a container reaches by its links where containers of the default bridge reach nothing else of each other.
+pub(crate) fn ports(linked: &[Linked]) -> Vec<LinkedPort> {
+    let of_one = |linked: &Linked| {
+        let ports = linked.ports.iter().filter_map(|port| parse_port(port).ok()).collect::<Vec<_>>();
+        let at = |address: &IpAddr| {
+            let address = *address;
+            ports.clone().into_iter().map(move |(port, protocol)| LinkedPort { address, port, protocol })
+        };
+        linked.addresses.iter().flat_map(at).collect::<Vec<_>>()
+    };
+    linked.iter().flat_map(of_one).collect()
 }
 
 /// A container's addresses on the default bridge.

@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::id;
 use crate::namespace::{self, Ipv6, Namespace};
 use crate::networks::{Networks, lock};
-use crate::options::GatewayMode;
+use crate::options::{self, GatewayMode};
 use crate::pool::SandboxPool;
-use crate::port::{PortBinding, Protocol, PublishedPort, RelayedPort};
+use crate::port::{LinkedPort, PortBinding, Protocol, PublishedPort, RelayedPort};
 use crate::record::{Driver, NetworkRecord};
 use crate::sandbox::{self, Routes};
 
@@ -140,6 +140,31 @@ impl Networks {
         self.state().rename(container_id, name);
     }
 
+    /// Lets an endpoint reach these ports of others, and no longer those that it was let reach before, on a network that lets
+    /// containers reach nothing of each other. On others nothing changes.
+    pub fn link(&self, endpoint: &EndpointInfo, mut ports: Vec<LinkedPort>) -> Result<EndpointInfo, Error> {
+        let record = self.inspect(&endpoint.network_id)?;
+        if record.driver != Driver::Bridge || record.switch(options::ENABLE_ICC) {
+            return Ok(endpoint.clone());
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        let linked = EndpointInfo { links: ports, ..endpoint.clone() };
+        let (before, after) = (endpoint.openings(), linked.openings());
+        self.state().update(&linked);
+        if let (Some(firewall), false) = (&self.firewall, before == after) {
+            let mut firewall = lock(firewall);
+            let changed = firewall.unpublish(&before).and_then(|()| firewall.publish(&after));
+            drop(firewall);
+            if let Err(error) = changed {
+                // As where ports are published.
+                tracing::warn!(%error, "the firewall's rules are put into place again");
+                self.replace_rules()?;
+            }
+        }
+        Ok(linked)
+    }
+
     /// Frees the endpoint's address and ports. Its interfaces go with the namespace; nothing here waits for that.
     pub fn release(&self, endpoint: &EndpointInfo) {
         self.give_back(endpoint, Published::Yes);
@@ -148,6 +173,12 @@ impl Networks {
     fn give_back(&self, endpoint: &EndpointInfo, published: Published) {
         let released = self.state().release(&endpoint.network_id, &endpoint.endpoint_id);
         if let Some(mut released) = released {
+            let openings = released.openings();
+            if let (Some(firewall), false) = (&self.firewall, openings.is_empty())
+                && let Err(error) = lock(firewall).unpublish(&openings)
+            {
+                tracing::warn!(endpoint = released.endpoint_id, %error, "links could not be taken back");
+            }
             self.give_ports_back(&mut released, published);
         }
     }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 use crate::mac::MacAddress;
-use crate::port::{PortBinding, PublishedPort};
+use crate::port::{LinkedPort, PortBinding, PublishedPort};
 
 /// What is asked for when a container joins a network.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +61,9 @@ pub struct EndpointInfo {
     pub mac: Option<MacAddress>,
     /// Published ports with the host ports that were chosen.
     pub ports: Vec<PublishedPort>,
+    /// What it reaches of others although its network lets containers reach nothing of each other.
+    #[serde(default)]
+    pub links: Vec<LinkedPort>,
 }
 
 /// A network namespace with its first endpoint.

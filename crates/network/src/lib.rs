@@ -67,6 +67,6 @@ pub use mac::{InvalidMacAddress, MacAddress};
 pub use networks::{Networks, RulesState, namespace_of};
 pub use plan::Plan;
 pub use pool::PoolStatus;
-pub use port::{PortBinding, Protocol, PublishedPort, RelayedPort};
+pub use port::{LinkedPort, PortBinding, Protocol, PublishedPort, RelayedPort};
 pub use record::{Driver, Ipam, IpamConfig, NetworkRecord, Scope};
 pub use resolver::NameSockets;

@@ -61,6 +61,17 @@ pub struct PublishedPort {
     pub host_port: u16,
 }
 
+/// A port of another container, at its own address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkedPort {
+    /// The other container's address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
+}
+
 impl PublishedPort {
     /// Whether it is reached at the container's own address, by no port of the host.
     pub fn is_routed(&self) -> bool {

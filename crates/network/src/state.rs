@@ -10,7 +10,7 @@ use crate::id;
 use crate::ipam::{Pool, Refusal};
 use crate::mac::MacAddress;
 use crate::options;
-use crate::port::{Protocol, PublishedPort};
+use crate::port::{LinkedPort, Protocol, PublishedPort};
 use crate::record::{Driver, NetworkRecord};
 
 /// A network with its addresses and endpoints.
@@ -87,6 +87,7 @@ impl Network {
             ipv6_gateway: None,
             mac: None,
             ports: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -253,7 +254,9 @@ impl State {
         networks.sort_by_cached_key(|network| network.record.created.parse::<jiff::Timestamp>().ok());
         let bridges = networks.into_iter().filter_map(Network::firewall_bridge).collect();
         let endpoints = self.networks.values().flat_map(|network| network.endpoints.values());
-        (bridges, endpoints.flat_map(EndpointInfo::redirections).collect())
+        let let_through =
+            endpoints.flat_map(|endpoint| [endpoint.redirections(), endpoint.openings()].concat());
+        (bridges, let_through.collect())
     }
 }
 
@@ -285,9 +288,24 @@ impl EndpointInfo {
                 Some(Redirection {
                     protocol: port.protocol,
                     host: (!port.is_routed()).then_some((port.host_ip, port.host_port)),
+                    client: None,
                     container: (target(port.host_ip)?, port.container_port),
                 })
             })
             .collect()
+    }
+
+    /// What its links are for the firewall.
+    pub(crate) fn openings(&self) -> Vec<Redirection> {
+        let own = |other: IpAddr| self.addresses().find(|address| address.is_ipv4() == other.is_ipv4());
+        let opening = |link: &LinkedPort| {
+            Some(Redirection {
+                protocol: link.protocol,
+                host: None,
+                client: Some(own(link.address)?),
+                container: (link.address, link.port),
+            })
+        };
+        self.links.iter().filter_map(opening).collect()
     }
 }

@@ -48,6 +48,8 @@ pub(crate) enum Command {
         alias: String,
         reply: Reply<()>,
     },
+    /// A container that this one is linked to has other addresses.
+    FollowLinks,
     /// What the start with the engine has waited for is there.
     StartWithEngine,
     /// What a health check found.

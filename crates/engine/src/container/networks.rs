@@ -10,13 +10,14 @@ use network::{EndpointInfo, NameSockets};
 use shim::ServiceKind;
 use tokio::task::spawn_blocking;
 
+use super::command::Command;
 use super::published::Published;
 use super::supervision;
 use super::task::Task;
 use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
 use crate::events::Kind;
-use crate::links::Linked;
+use crate::links::{self, Linked};
 use crate::networking::{self, Asked, Running};
 use crate::state::Status;
 use crate::{files, relay};
@@ -133,7 +134,7 @@ impl Task {
     }
 
     /// Forgets a link.
-    pub(super) fn unlink(&mut self, alias: &str) -> Result<(), Error> {
+    pub(super) async fn unlink(&mut self, alias: &str) -> Result<(), Error> {
         let mut links = self.shared.links.of(&self.settings.id);
         links.retain(|link| link.alias != alias);
         self.shared.links.set(&self.settings.id, links);
@@ -142,8 +143,49 @@ impl Task {
             return Ok(());
         }
         let gone = Linked { alias: alias.to_owned(), ..Linked::default() };
-        let _changing = self.shared.links.changing_hosts();
-        files::relink(&self.shared.files(&self.settings.id), &gone)
+        {
+            let _changing = self.shared.links.changing_hosts();
+            files::relink(&self.shared.files(&self.settings.id), &gone)?;
+        }
+        self.follow_links().await
+    }
+
+    /// Tells those that are linked to this container that it has other addresses.
+    pub(super) fn tell_linked(&self) {
+        for (owner, _) in self.shared.links.to(&self.settings.id) {
+            if let Ok(owner) = self.shared.find(&owner)
+                && owner.published().live.is_some()
+            {
+                // Not waited for: two containers that tell each other must not wait for each other.
+                tokio::spawn(async move { owner.tell(Command::FollowLinks).await });
+            }
+        }
+    }
+
+    pub(super) async fn follow_links_or_warn(&mut self) {
+        if let Err(error) = self.follow_links().await {
+            tracing::warn!(container = %self.settings.id, %error, "a link leads to an old address");
+        }
+    }
+
+    /// Lets the container reach what it is linked to now.
+    async fn follow_links(&mut self) -> Result<(), Error> {
+        let linked = self.shared.running_linked(&self.settings.id, &self.current.name);
+        let (shared, before) = (Arc::clone(&self.shared), Arc::clone(&self.current.endpoints));
+        let changed = spawn_blocking(move || {
+            let open = |endpoint: &EndpointInfo| match endpoint.network_name.as_str() {
+                "bridge" => shared.networks.link(endpoint, links::ports(&linked)),
+                _ => Ok(endpoint.clone()),
+            };
+            before.iter().map(open).collect::<Result<Vec<EndpointInfo>, network::Error>>()
+        });
+        let endpoints = changed.await.expect("changing links does not panic")?;
+        if *self.current.endpoints == endpoints {
+            return Ok(());
+        }
+        self.current.endpoints = Arc::new(endpoints);
+        self.publish();
+        files::write_endpoints(&self.shared.files(&self.settings.id), &self.current.endpoints)
     }
 
     /// Gives the present run a name server where it needs one, and tells the one that runs what has changed.

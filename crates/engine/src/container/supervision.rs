@@ -24,7 +24,7 @@ use crate::config::ContainerFiles;
 use crate::create::security;
 use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
-use crate::links::Linked;
+use crate::links::{self, Linked};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
@@ -97,7 +97,7 @@ fn prepare(
         other => other,
     })?;
     let (sandbox, endpoints) = sandbox.map(|joined| (joined.netns, joined.endpoints)).unzip();
-    let endpoints = endpoints.unwrap_or_default();
+    let endpoints = open_links(shared, endpoints.unwrap_or_default(), &at_start.linked)?;
     let build = || -> Result<_, Error> {
         let container = Named { settings, name, networks };
         let names = sandbox.as_ref().map(|netns| name_server(shared, container, &endpoints, netns));
@@ -120,6 +120,23 @@ fn prepare(
             Err(error)
         }
     }
+}
+
+/// Lets the container reach what it is linked to. On failure its endpoints are released.
+fn open_links(
+    shared: &Shared,
+    endpoints: Vec<EndpointInfo>,
+    linked: &[Linked],
+) -> Result<Vec<EndpointInfo>, Error> {
+    let open = |endpoint: &EndpointInfo| match endpoint.network_name.as_str() {
+        "bridge" if !linked.is_empty() => shared.networks.link(endpoint, links::ports(linked)),
+        _ => Ok(endpoint.clone()),
+    };
+    let opened: Result<Vec<EndpointInfo>, network::Error> = endpoints.iter().map(open).collect();
+    opened.map_err(|error| {
+        shared.release_endpoints(&endpoints);
+        Error::Networking(error)
+    })
 }
 
 /// The container's names are known when this returns, and its name server listens; others may ask for it from now on.

@@ -172,7 +172,8 @@ impl Task {
             Command::Disconnect { network, force, reply } => {
                 answer(reply, self.disconnect(&network, force).await);
             }
-            Command::Unlink { alias, reply } => answer(reply, self.unlink(&alias)),
+            Command::Unlink { alias, reply } => answer(reply, self.unlink(&alias).await),
+            Command::FollowLinks => self.follow_links_or_warn().await,
             Command::StartWithEngine => self.start_with_engine(),
         }
         if self.current.removed { Flow::End } else { Flow::On }
@@ -212,6 +213,7 @@ impl Task {
                 self.began(run);
                 self.network_events("connect", &self.current.endpoints);
                 self.event("start", []);
+                self.tell_linked();
                 Ok(())
             }
             Err(error) => {

@@ -77,6 +77,7 @@ mod tests {
             ipv6_gateway: ipv6.then(|| [0xfd00, 0, 0, 0, 0, 0, 0, 1].into()),
             mac: None,
             ports: Vec::new(),
+            links: Vec::new(),
         }
     }
 

@@ -458,6 +458,8 @@ fn verdict_map<'a>(list: Expressions<'a>, key: KeySource, map: &str) -> Expressi
         KeySource::Pair6 => pair(list, true),
         KeySource::Service4 => service(address(list, Direction::Destination, false), REGISTER + 1),
         KeySource::Service6 => service(address(list, Direction::Destination, true), REGISTER + 4),
+        KeySource::Link4 => service(pair(list, false), REGISTER + 2),
+        KeySource::Link6 => service(pair(list, true), REGISTER + 8),
     };
     lookup(list, map, VERDICT_REGISTER)
 }

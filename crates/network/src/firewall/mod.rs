@@ -334,7 +334,8 @@ pub(crate) fn redirect_names(packets: u16, connections: u16) -> Result<(), Error
 }
 
 fn udp(redirections: &[Redirection]) -> impl Iterator<Item = &Redirection> {
-    redirections.iter().filter(|redirection| redirection.protocol == Protocol::Udp)
+    let is_published = |redirection: &&Redirection| redirection.client.is_none();
+    redirections.iter().filter(is_published).filter(|redirection| redirection.protocol == Protocol::Udp)
 }
 
 /// A kernel without nftables answers in its own way; say what is meant.

@@ -30,8 +30,12 @@ pub(crate) const PORTS_ANY_6: &str = "ports-any6";
 /// The maps of ports that are reached at the container's own address, on routed networks.
 pub(crate) const OPEN_4: &str = "open4";
 pub(crate) const OPEN_6: &str = "open6";
-/// All maps with an element for each published port.
-pub(crate) const PORT_MAPS: [&str; 6] = [PORTS_4, PORTS_6, PORTS_ANY_4, PORTS_ANY_6, OPEN_4, OPEN_6];
+/// The maps of ports that one container reaches of another where containers reach nothing else of each other.
+const LINKS_4: &str = "links4";
+const LINKS_6: &str = "links6";
+/// All maps with an element for each port that is let through.
+pub(crate) const PORT_MAPS: [&str; 8] =
+    [PORTS_4, PORTS_6, PORTS_ANY_4, PORTS_ANY_6, OPEN_4, OPEN_6, LINKS_4, LINKS_6];
 /// The containers that publish ports, by source and destination of a packet of their own to themselves.
 const SELF_4: &str = "self4";
 const SELF_6: &str = "self6";
@@ -66,12 +70,14 @@ pub(crate) struct Subnet {
     pub(crate) mode: GatewayMode,
 }
 
-/// A published port: what arrives at `host` goes to `container`.
+/// A port that is let through: what arrives at `host` goes to `container`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redirection {
     pub(crate) protocol: Protocol,
     /// The host's address, unspecified for every one; `None` where the port is reached at the container's own address.
     pub(crate) host: Option<(IpAddr, u16)>,
+    /// The one container that it is let through for, where it is a link.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) container: (IpAddr, u16),
 }
 
@@ -125,6 +131,8 @@ fn sets(bridges: &[Bridge], redirections: &[Redirection]) -> Vec<Set> {
         port_map(PORTS_ANY_6, &[L4, Port], &[Ipv6, Port]),
         verdict_map(OPEN_4, &[Ipv4, L4, Port]),
         verdict_map(OPEN_6, &[Ipv6, L4, Port]),
+        verdict_map(LINKS_4, &[Ipv4, Ipv4, L4, Port]),
+        verdict_map(LINKS_6, &[Ipv6, Ipv6, L4, Port]),
         verdict_map(SELF_4, &[Ipv4, Ipv4]),
         verdict_map(SELF_6, &[Ipv6, Ipv6]),
     ];
@@ -141,9 +149,10 @@ fn sets(bridges: &[Bridge], redirections: &[Redirection]) -> Vec<Set> {
 pub(crate) fn port_elements(redirections: &[Redirection]) -> BTreeMap<&'static str, Vec<Element>> {
     let mut maps: BTreeMap<&'static str, Vec<Element>> = BTreeMap::new();
     for redirection in redirections {
-        let (name, element) = match redirection.host {
-            Some(host) => redirected_element(redirection, host),
-            None => open_element(redirection),
+        let (name, element) = match (redirection.client, redirection.host) {
+            (Some(client), _) => link_element(redirection, client),
+            (None, Some(host)) => redirected_element(redirection, host),
+            (None, None) => open_element(redirection),
         };
         maps.entry(name).or_default().push(element);
         if redirection.host.is_some() {
@@ -163,6 +172,12 @@ fn open_element(redirection: &Redirection) -> (&'static str, Element) {
     let key = vec![Datum::Address(address), Datum::Protocol(redirection.protocol), Datum::Port(port)];
     let name = if address.is_ipv4() { OPEN_4 } else { OPEN_6 };
     (name, Element { key, value: ElementValue::Verdict(Verdict::Accept) })
+}
+
+fn link_element(redirection: &Redirection, client: IpAddr) -> (&'static str, Element) {
+    let (name, mut element) = open_element(redirection);
+    element.key.insert(0, Datum::Address(client));
+    (if name == OPEN_4 { LINKS_4 } else { LINKS_6 }, element)
 }
 
 fn self_element(address: IpAddr) -> (&'static str, Element) {
@@ -316,6 +331,10 @@ fn to_rules(bridge: &Bridge) -> Vec<Vec<Statement>> {
     if !bridge.internal {
         rules.push(vec![Statement::Redirected, verdict(Verdict::Accept)]);
     }
+    if !bridge.icc {
+        let linked = [(KeySource::Link4, LINKS_4), (KeySource::Link6, LINKS_6)];
+        rules.extend(linked.map(|(key, map)| vec![input(bridge, true), Statement::VerdictMap { key, map }]));
+    }
     rules.push(vec![input(bridge, true), verdict(within)]);
     if !bridge.internal {
         rules.extend(bridge.subnets.iter().flat_map(open_rules));
@@ -450,6 +469,7 @@ mod tests {
         let port = |host: &str, port| Redirection {
             protocol: Protocol::Tcp,
             host: Some((host.parse().expect("an address"), port)),
+            client: None,
             container: ("172.17.0.2".parse().expect("an address"), 80),
         };
         let table = table("corten", &[bridge()], &[port("0.0.0.0", 8080), port("127.0.0.1", 8081)]);
@@ -474,8 +494,19 @@ mod tests {
         let closed = Bridge { icc: false, ..bridge() };
         assert_eq!(
             chain(&closed, "to-corten0"),
-            "\tchain to-corten0 {\n\t\tct status dnat accept\n\t\tiifname \"corten0\" drop\n\t\tdrop\n\t}\n\n"
+            "\tchain to-corten0 {\n\t\tct status dnat accept\n\
+             \t\tiifname \"corten0\" ip saddr . ip daddr . meta l4proto . th dport vmap @links4\n\
+             \t\tiifname \"corten0\" ip6 saddr . ip6 daddr . meta l4proto . th dport vmap @links6\n\
+             \t\tiifname \"corten0\" drop\n\t\tdrop\n\t}\n\n"
         );
+        let link = Redirection {
+            protocol: Protocol::Tcp,
+            host: None,
+            client: Some("172.17.0.3".parse().unwrap()),
+            container: ("172.17.0.2".parse().unwrap(), 80),
+        };
+        let table = table("corten", &[closed], &[link]).to_string();
+        assert!(table.contains("172.17.0.3 . 172.17.0.2 . tcp . 80 : accept"), "{table}");
     }
 
     #[test]
@@ -500,6 +531,7 @@ mod tests {
         let open = Redirection {
             protocol: Protocol::Tcp,
             host: None,
+            client: None,
             container: ("172.17.0.2".parse().unwrap(), 80),
         };
         let table = table("corten", &[routed], &[open]).to_string();

@@ -157,6 +157,9 @@ pub(crate) enum KeySource {
     /// Destination, protocol and port.
     Service4,
     Service6,
+    /// Source, destination, protocol and port.
+    Link4,
+    Link6,
 }
 
 /// How a rule ends.
@@ -324,6 +327,8 @@ impl fmt::Display for KeySource {
             Self::Pair6 => "ip6 saddr . ip6 daddr",
             Self::Service4 => "ip daddr . meta l4proto . th dport",
             Self::Service6 => "ip6 daddr . meta l4proto . th dport",
+            Self::Link4 => "ip saddr . ip daddr . meta l4proto . th dport",
+            Self::Link6 => "ip6 saddr . ip6 daddr . meta l4proto . th dport",
         })
     }
 }

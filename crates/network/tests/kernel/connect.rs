@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use network::{Cidr, Error};
+use network::{Cidr, Error, LinkedPort, Protocol};
 
 use crate::support::{
     Engine, Neighbour, Server, THERE, address, ask, ask_from, eventually, inside, on_machine, request, run,
@@ -134,6 +134,34 @@ fn inter_container_communication_switched_off_is_refused() {
         let target = SocketAddr::new(address(&two), server.address.port());
         assert_eq!(ask_from(one.netns.as_fd(), target), None);
         assert!(ask(target).is_some());
+    });
+}
+
+#[test]
+fn link_opens_one_port_for_one_container_where_communication_is_switched_off() {
+    on_machine(|| {
+        let engine = Engine::with(|config| config.icc = false);
+        let (web, client, other) =
+            (engine.container("web"), engine.container("client"), engine.container("other"));
+        let _servers = (Server::in_sandbox(&web, 80), Server::in_sandbox(&web, 81));
+        let at = |port| SocketAddr::new(address(&web), port);
+        let link = LinkedPort { address: address(&web), port: 80, protocol: Protocol::Tcp };
+        // Twice, as by two names.
+        let linked = engine.networks.link(&client.endpoint, vec![link, link]).unwrap();
+        assert_eq!(linked.links, [link]);
+        assert!(ask_from(client.netns.as_fd(), at(80)).is_some());
+        assert_eq!(ask_from(client.netns.as_fd(), at(81)), None);
+        assert_eq!(ask_from(other.netns.as_fd(), at(80)), None);
+        assert_eq!(engine.networks.verify_rules().unwrap(), network::RulesState::Intact);
+        // It is there again after something has removed the table, and gone when it is taken back.
+        run("nft", &["delete", "table", "inet", "corten"]);
+        assert_eq!(engine.networks.verify_rules().unwrap(), network::RulesState::Restored);
+        assert!(ask_from(client.netns.as_fd(), at(80)).is_some());
+        let alone = engine.networks.link(&linked, Vec::new()).unwrap();
+        assert_eq!(ask_from(client.netns.as_fd(), at(80)), None);
+        let linked = engine.networks.link(&alone, vec![link]).unwrap();
+        engine.networks.release(&linked);
+        assert!(!run("nft", &["list", "map", "inet", "corten", "links4"]).contains("elements"));
     });
 }
 

@@ -59,3 +59,33 @@ fn linked_containers_start_with_the_engine_in_their_order() {
     assert_eq!(bed.field("m-app", "{{.HostConfig.Links}}"), "[/z-db:/m-app/db]");
     bed.ok(["rm", "-f", "a-web", "m-app", "z-db"]);
 }
+
+#[test]
+fn link_opens_exposed_ports_where_containers_reach_nothing_of_each_other() {
+    let builder =
+        testkit::engine::Builder::new(testkit::Kind::Corten, CORTEN.as_ref()).flags(["--icc=false"]);
+    let bed = Bed::with(builder, Client::Corten);
+    let serve =
+        "while true; do echo served | nc -l -p 7000; done & while true; do echo other | nc -l -p 7001; done";
+    bed.ok(["run", "-d", "--name", "db", "--expose", "7000", "busybox", "sh", "-c", serve]);
+    bed.ok(["run", "-d", "--name", "web", "--link", "db", "busybox", "sleep", "600"]);
+    bed.ok(["run", "-d", "--name", "stranger", "busybox", "sleep", "600"]);
+    let ask = |from: &str, port: u16| {
+        let script = format!("timeout 2 nc -w 2 {} {port} </dev/null", address(&bed, "db", "bridge"));
+        bed.run(["exec", from, "sh", "-c", &script]).trimmed()
+    };
+    let is_served = |port: u16| {
+        let answers = || Some(ask("web", port)).filter(|answer| !answer.is_empty());
+        eventually(Duration::from_secs(15), answers)
+    };
+    assert_eq!(is_served(7000).as_deref(), Some("served"));
+    assert_eq!(ask("web", 7001), "");
+    assert_eq!(ask("stranger", 7000), "");
+    // It follows the container to another address.
+    bed.ok(["stop", "-t", "0", "db"]);
+    bed.ok(["run", "-d", "--name", "guest", "busybox", "sleep", "600"]);
+    bed.ok(["start", "db"]);
+    assert_eq!(is_served(7000).as_deref(), Some("served"));
+    bed.ok(["rm", "--link", "web/db"]);
+    assert_eq!(ask("web", 7000), "");
+}
