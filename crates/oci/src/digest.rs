@@ -5,7 +5,6 @@ use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Digest as _;
 
 /// A hash algorithm that content may be named by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,41 +163,35 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Computes a digest of bytes as they stream by.
 #[derive(Clone)]
-pub struct Hasher(State);
-
-#[derive(Clone)]
-enum State {
-    Sha256(sha2::Sha256),
-    Sha512(Box<sha2::Sha512>),
+pub struct Hasher {
+    algorithm: Algorithm,
+    // Twice as fast as code without assembler where the processor has no instructions for it.
+    context: ring::digest::Context,
 }
 
 impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new(algorithm: Algorithm) -> Self {
-        Self(match algorithm {
-            Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
-            Algorithm::Sha512 => State::Sha512(Box::default()),
-        })
+        let kind = match algorithm {
+            Algorithm::Sha256 => &ring::digest::SHA256,
+            Algorithm::Sha512 => &ring::digest::SHA512,
+        };
+        Self { algorithm, context: ring::digest::Context::new(kind) }
     }
 
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
-        }
+        self.context.update(bytes);
     }
 
     /// The digest of all bytes added.
     pub fn finish(self) -> Digest {
-        let (algorithm, hash): (_, Vec<u8>) = match self.0 {
-            State::Sha256(state) => (Algorithm::Sha256, state.finalize().to_vec()),
-            State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
-        };
-        let mut text = String::with_capacity(algorithm.as_str().len() + 1 + 2 * hash.len());
-        text.push_str(algorithm.as_str());
+        let hash = self.context.finish();
+        let name = self.algorithm.as_str();
+        let mut text = String::with_capacity(name.len() + 1 + self.algorithm.hex_len());
+        text.push_str(name);
         text.push(':');
-        for byte in hash {
+        for byte in hash.as_ref() {
             for nibble in [byte >> 4, byte & 15] {
                 text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
             }
@@ -209,10 +202,7 @@ impl Hasher {
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            State::Sha256(_) => "Hasher(sha256)",
-            State::Sha512(_) => "Hasher(sha512)",
-        })
+        write!(f, "Hasher({})", self.algorithm.as_str())
     }
 }
 

@@ -65,6 +65,10 @@ async fn accept_one<H: Handler>(
     Ok(())
 }
 
+/// Bytes. Larger blocks are mapped anew by the allocator each time, and then the kernel clears them first: an upload would
+/// spend half its time on that.
+const READ_AT_ONCE: usize = 128 << 10;
+
 /// Answers the requests of one connection.
 pub(super) async fn converse<S, H>(stream: S, handler: Arc<H>, stop: watch::Receiver<bool>)
 where
@@ -78,6 +82,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        .max_buf_size(READ_AT_ONCE)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

@@ -3,6 +3,7 @@
 mod archives;
 mod autostart;
 mod check;
+mod contents;
 mod faults;
 mod foreign;
 mod interrupted;
