@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
 
 use crate::client::{Client, Events};
 
@@ -141,6 +142,9 @@ impl Launcher {
     }
 }
 
+/// Each of them takes the kernel some 150 ms where it fails.
+const SEAL_ATTEMPTS: usize = 10;
+
 /// A copy of the file in memory, executable and never to be changed.
 fn seal(path: &Path) -> io::Result<OwnedFd> {
     let mut source = File::open(path)?;
@@ -150,9 +154,21 @@ fn seal(path: &Path) -> io::Result<OwnedFd> {
         .or_else(|_| rustix::fs::memfd_create(c"corten", flags))?;
     let mut memory = File::from(memory);
     io::copy(&mut source, &mut memory)?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&memory, seals)?;
+    add_seals(&memory)?;
     Ok(memory.into())
+}
+
+/// The kernel refuses it as long as anything holds a page that was just written: its own lists of them, or who looks at what
+/// memory is used. It waits for a moment itself, which is not always enough.
+fn add_seals(memory: &File) -> io::Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    for _ in 1..SEAL_ATTEMPTS {
+        match rustix::fs::fcntl_add_seals(memory, seals) {
+            Err(Errno::BUSY) => std::thread::yield_now(),
+            other => return Ok(other?),
+        }
+    }
+    Ok(rustix::fs::fcntl_add_seals(memory, seals)?)
 }
 
 #[cfg(test)]
