@@ -7,7 +7,6 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use oci::runtime::Spec;
 use runtime::cgroup::Cgroup;
@@ -31,13 +30,12 @@ const TESTS: [Test; 9] = [
     ("terminal_is_the_console_and_has_its_size", terminal_is_the_console_and_has_its_size),
 ];
 
-const MEASUREMENTS: [Test; 1] = [("creation_and_start_are_measured", creation_and_start_are_measured)];
-
 /// As much of the test harness's command line as nextest and cargo use.
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let tests: &[Test] = if has("--ignored") { &MEASUREMENTS } else { &TESTS };
+    // No test is ignored.
+    let tests: &[Test] = if has("--ignored") { &[] } else { &TESTS };
     if has("--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
@@ -232,56 +230,4 @@ fn terminal_is_the_console_and_has_its_size() {
     }
     wait(&created.pidfd).expect("its end");
     assert_eq!(String::from_utf8_lossy(&output), "33 90\r\nconsole\r\nterminal\r\n");
-}
-
-/// Prints medians; run it with `--run-ignored only --no-capture`, optimised.
-fn creation_and_start_are_measured() {
-    let mut bundle = Bundle::new(&["/bin/true"]);
-    bundle.config["hostname"] = json!("measured");
-    let maker = Maker::new(bundle);
-    let mut steps: [Vec<Duration>; 4] = Default::default();
-    for round in 0..300 {
-        let begin = Instant::now();
-        let cgroup = Cgroup::create(&format!("/{}-{round}", maker.bundle.id), None).expect("control groups");
-        let grouped = begin.elapsed();
-        let created = create_in(&maker, &cgroup);
-        let made = begin.elapsed();
-        created.gate.expect("a gate").start().expect("started");
-        let started = begin.elapsed();
-        wait(&created.pidfd).expect("its end");
-        let ended = begin.elapsed();
-        cgroup.remove().expect("removed");
-        let times = [grouped, made - grouped, started - made, ended - started];
-        steps.iter_mut().zip(times).for_each(|(step, time)| step.push(time));
-    }
-    for (name, step) in ["control groups", "create", "start", "end"].iter().zip(&mut steps) {
-        step.sort();
-        println!(
-            "{name}: median {:?}, 90th percentile {:?}",
-            step[step.len() / 2],
-            step[step.len() * 9 / 10]
-        );
-    }
-}
-
-fn create_in(maker: &Maker, cgroup: &Cgroup) -> Created {
-    create(CreateOptions {
-        id: &maker.bundle.id,
-        spec: &maker.spec(),
-        rootfs: &maker.rootfs,
-        user: None,
-        seccomp: SeccompSource::Profile {
-            profile: &SeccompProfile::Default,
-            cache: &maker.bundle.path().join("cache"),
-        },
-        stdio: maker.stdio(),
-        netns: None,
-        cgroup,
-        init: None,
-        gate: GateKind::Parent,
-        bundle: maker.bundle.path(),
-        preserve_fds: 0,
-        keyring: Keyring::Own,
-    })
-    .expect("created")
 }

@@ -24,6 +24,9 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// A process that was killed has its lock until the kernel has closed its files, a moment after it looks as if it were gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// An open store. Shared by reference; writes are serialised.
 #[derive(Debug)]
 pub struct Store {
@@ -46,7 +49,7 @@ impl Store {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         make_private(path);
         let connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
