@@ -201,7 +201,10 @@ fn file_name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::wait::eventually;
 
     fn traces(directory: &Path) -> Traces {
         Traces {
@@ -222,9 +225,13 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let found = traces(directory.path()).find();
+        // A process has its command line a moment after it has become its program.
+        let found = eventually(Duration::from_secs(5), || {
+            Some(traces(directory.path()).find()).filter(|found| !found.is_empty())
+        });
         child.kill().unwrap();
         child.wait().unwrap();
+        let found = found.unwrap_or_default();
         assert!(
             matches!(found.as_slice(), [Leak::Process(pid, _)] if *pid == child.id() as i32),
             "{found:?}"
