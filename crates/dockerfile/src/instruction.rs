@@ -1,6 +1,6 @@
 //! Instructions that change a configuration, as they are written.
 
-use crate::{Error, duration, lines, words};
+use crate::{Error, lines, words};
 
 /// A command in one of its two forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,12 +195,12 @@ fn set_option(options: &mut HealthOptions, name: &str, value: &str) -> Result<()
         "start-interval" => &mut options.start_interval,
         _ => return Err(bad(format!("unknown flag: {name}"))),
     };
-    *field = match duration::parse(value) {
-        None => return Err(bad(format!("time: invalid duration {value:?}"))),
-        Some(time) if time != 0 && time < 1_000_000 => {
+    *field = match oci::duration::parse(value) {
+        Err(error) => return Err(bad(error.to_string())),
+        Ok(time) if time != 0 && time < 1_000_000 => {
             return Err(bad(format!("Interval \"--{name}\" cannot be less than 1ms")));
         }
-        Some(time) => time,
+        Ok(time) => time,
     };
     Ok(())
 }

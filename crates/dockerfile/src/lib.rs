@@ -5,7 +5,6 @@
 //! taken apart by [`words`], with variables in them replaced by those of the image.
 
 mod apply;
-mod duration;
 mod instruction;
 pub mod lines;
 pub mod words;
@@ -40,6 +39,9 @@ pub enum Error {
     /// Something in `${…}` that means nothing.
     #[error("unsupported modifier ({0}) in substitution")]
     Modifier(String),
+    /// `${…}` within `${…}`, too many times.
+    #[error("too many substitutions within each other")]
+    TooDeep,
     /// A variable that has to be set, with the message for when it is not.
     #[error("{name}: {message}")]
     Unset {

@@ -2,6 +2,9 @@
 
 use crate::Error;
 
+/// Words in `${…}` within each other.
+const MAX_DEPTH: usize = 64;
+
 /// Splits at blanks that are neither quoted nor escaped. Quotes and backslashes stay in the words.
 pub fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -38,13 +41,14 @@ pub fn split(text: &str) -> Vec<String> {
 /// # Errors
 /// A quote or brace that does not end, a modifier that does not exist, a variable that must be set and is not.
 pub fn expand<'a>(word: &str, lookup: &dyn Fn(&str) -> Option<&'a str>) -> Result<String, Error> {
-    let mut expander = Expander { rest: word.chars().collect(), at: 0, lookup };
+    let mut expander = Expander { rest: word.chars().collect(), at: 0, depth: 0, lookup };
     expander.until(None)
 }
 
 struct Expander<'a, 'b> {
     rest: Vec<char>,
     at: usize,
+    depth: usize,
     lookup: &'b dyn Fn(&str) -> Option<&'a str>,
 }
 
@@ -140,7 +144,7 @@ impl Expander<'_, '_> {
         if !matches!(modifier, '-' | '+' | '?') {
             return Err(Error::Modifier(modifier.to_string()));
         }
-        let word = self.until(Some('}'))?;
+        let word = self.inner_word()?;
         match (modifier, counts) {
             ('-', None) => out.push_str(&word),
             ('+', Some(_)) => out.push_str(&word),
@@ -152,6 +156,17 @@ impl Expander<'_, '_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The word after a modifier, in which there can be variables again.
+    fn inner_word(&mut self) -> Result<String, Error> {
+        if self.depth == MAX_DEPTH {
+            return Err(Error::TooDeep);
+        }
+        self.depth += 1;
+        let word = self.until(Some('}'))?;
+        self.depth -= 1;
+        Ok(word)
     }
 
     fn name(&mut self) -> String {
@@ -220,6 +235,14 @@ mod tests {
         assert_eq!(expanded("${A"), Err(Error::Unterminated("}")));
         assert_eq!(expanded("${A!}"), Err(Error::Modifier("!".into())));
         assert_eq!(expanded("${B:?no}").unwrap_err().to_string(), "B: no");
+    }
+
+    #[test]
+    fn variables_within_each_other_have_a_limit() {
+        let nested = |depth: usize| format!("{}x{}", "${B-".repeat(depth), "}".repeat(depth));
+        assert_eq!(expanded(&nested(MAX_DEPTH)).as_deref(), Ok("x"));
+        assert_eq!(expanded(&nested(MAX_DEPTH + 1)), Err(Error::TooDeep));
+        assert_eq!(expanded(&"${B-".repeat(100_000)), Err(Error::TooDeep));
     }
 
     proptest! {

@@ -6,6 +6,7 @@ pub mod capability;
 pub mod config;
 pub mod defaults;
 pub mod digest;
+pub mod duration;
 pub mod platform;
 pub mod reference;
 

@@ -62,62 +62,7 @@ fn parse_magnitude(text: &str) -> Result<u64, NumberError> {
 
 /// Reads a duration such as `1h30m` or `1.5s`; the result is in nanoseconds.
 pub(crate) fn parse_duration(text: &str) -> Result<i64, InvalidValue> {
-    let invalid = || InvalidValue(format!("time: invalid duration {text:?}"));
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Ok(0);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let number_length = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(number_length);
-        let unit_length = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_length);
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-            return Err(invalid());
-        }
-        if unit.is_empty() {
-            return Err(InvalidValue(format!("time: missing unit in duration {text:?}")));
-        }
-        let scale = unit_nanoseconds(unit)
-            .ok_or_else(|| InvalidValue(format!("time: unknown unit {unit:?} in duration {text:?}")))?;
-        total += scaled(whole, fraction, scale).filter(|n| *n <= i128::from(i64::MAX)).ok_or_else(invalid)?;
-        rest = tail;
-    }
-    let signed = if negative { -total } else { total };
-    i64::try_from(signed).map_err(|_| invalid())
-}
-
-fn unit_nanoseconds(unit: &str) -> Option<i128> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return None,
-    })
-}
-
-fn scaled(whole: &str, fraction: &str, scale: i128) -> Option<i128> {
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut total = whole.checked_mul(scale)?;
-    let mut unit = scale;
-    // More digits than the unit has decimals add nothing.
-    for digit in fraction.bytes().take(18) {
-        let value = i128::from(digit - b'0');
-        total = total.checked_add(unit * value / 10)?;
-        unit /= 10;
-    }
-    Some(total)
+    oci::duration::parse(text).map_err(|error| InvalidValue(error.to_string()))
 }
 
 /// A length of time as Go prints it: `1h0m0s`, `1.5s`, `300ms`, `0s`.
