@@ -76,10 +76,14 @@ impl Server {
         stream
     }
 
-    /// Sends a request that is the last of its connection, and reads the whole answer.
+    /// Sends a request that is the last of its connection, and reads the whole answer. `rest` is what follows the headers
+    /// that all have: more of them, an empty line and a body, or nothing.
     fn ask(&self, method: &str, path: &str, rest: &str) -> String {
         let mut stream = self.connect();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}\r\n").unwrap();
+        let end = if rest.is_empty() { "\r\n" } else { "" };
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}{end}");
+        // In one piece, and not a byte too many: a server may close once it has the whole request.
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Error;
 use crate::record::{Record, decode};
+use crate::reserve::Reserve;
 
 const SCHEMA: &str = "
     PRAGMA locking_mode = EXCLUSIVE;
@@ -31,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Store {
     connection: Mutex<Connection>,
+    reserve: Reserve,
 }
 
 /// Makes the file before SQLite does, closed to others; what SQLite puts beside it has the same mode.
@@ -51,7 +53,9 @@ impl Store {
         let connection = Connection::open(path).map_err(failed)?;
         connection.busy_timeout(PATIENCE).map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        let reserve = Reserve::of(path);
+        reserve.take();
+        Ok(Self { connection: Mutex::new(connection), reserve })
     }
 
     /// Writes `record` under `key`, in place of what was there.
@@ -89,7 +93,10 @@ impl Store {
 
     /// Moves the write-ahead log into the file and waits until the disk has it (milliseconds; writers wait too).
     pub fn checkpoint(&self) -> Result<(), Error> {
-        self.lock().execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").map_err(Error::Checkpoint)
+        let connection = self.lock();
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").map_err(Error::Checkpoint)?;
+        self.reserve.take();
+        Ok(())
     }
 
     /// Reads the whole file and tells what is damaged in it; nothing where it is sound.
@@ -202,6 +209,8 @@ fn decode_row<R: Record>(key: &str, version: u32, body: &[u8]) -> Result<R, Erro
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use serde::{Deserialize, Serialize};
     use serde_json::Value;
     use tempfile::TempDir;
@@ -321,6 +330,20 @@ mod tests {
         std::fs::write(&path, content).unwrap();
         let store = Store::open(&path).unwrap();
         assert!(!store.verify().unwrap().is_empty());
+    }
+
+    /// Blocks of 512 bytes that the log has on the disk.
+    fn log_blocks(folder: &TempDir) -> u64 {
+        std::fs::metadata(folder.path().join("store.db-wal")).expect("log").blocks()
+    }
+
+    #[test]
+    fn log_has_room_on_the_disk_before_and_after_a_checkpoint() {
+        let (folder, store) = store();
+        assert!(log_blocks(&folder) >= crate::reserve::SIZE / 512);
+        store.put("apple", &fruit("red")).expect("put");
+        store.checkpoint().expect("checkpoint");
+        assert!(log_blocks(&folder) >= crate::reserve::SIZE / 512);
     }
 
     #[test]
