@@ -178,8 +178,7 @@ fn json_body_is_checked() {
 #[test]
 fn body_in_chunks_is_read_whole() {
     let server = Server::start();
-    let rest =
-        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n";
+    let rest = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n";
     assert!(body(&server.ask("POST", "/body", rest)).starts_with("[1,2]"));
 }
 
