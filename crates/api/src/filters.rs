@@ -109,10 +109,12 @@ impl Filters {
 
     /// Whether all values (`name` or `name=value`) are in the map; true where the key has no values.
     pub fn matches_map(&self, key: &str, map: &BTreeMap<String, String>) -> bool {
-        self.values(key).all(|wanted| match wanted.split_once('=') {
-            Some((name, value)) => map.get(name).is_some_and(|found| found == value),
-            None => map.contains_key(wanted),
-        })
+        self.values(key).all(|wanted| has(map, wanted))
+    }
+
+    /// Whether all of `label` and none of `label!` are among the labels.
+    pub fn matches_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.matches_map("label", labels) && !self.values("label!").any(|unwanted| has(labels, unwanted))
     }
 
     /// The value of a key that is true or false.
@@ -127,6 +129,14 @@ impl Filters {
             (false, true) => Ok(false),
             _ => Err(Error::Value { key: key.to_owned(), value: values.keys().cloned().collect() }),
         }
+    }
+}
+
+/// Whether `name` or `name=value` is in the map.
+fn has(map: &BTreeMap<String, String>, wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        Some((name, value)) => map.get(name).is_some_and(|found| found == value),
+        None => map.contains_key(wanted),
     }
 }
 
@@ -170,6 +180,16 @@ mod tests {
             |value: &str| [("label", value)].into_iter().collect::<Filters>().matches_map("label", &map);
         assert!(matches("a") && matches("a=1") && !matches("a=2") && !matches("b"));
         assert!(Filters::new().matches_map("label", &map));
+    }
+
+    #[test]
+    fn labels_match_by_all_wanted_and_no_unwanted() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        let matches =
+            |pairs: &[(&str, &str)]| pairs.iter().copied().collect::<Filters>().matches_labels(&labels);
+        assert!(matches(&[]) && matches(&[("label", "a=1"), ("label", "b"), ("label!", "c")]));
+        assert!(!matches(&[("label", "a"), ("label!", "b")]) && !matches(&[("label!", "a=1")]));
+        assert!(matches(&[("label!", "a=2")]));
     }
 
     #[test]

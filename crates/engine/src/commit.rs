@@ -56,8 +56,9 @@ impl Engine {
         let settings = &container.settings;
         let name = commit.reference.as_ref().map(Reference::familiar).unwrap_or_default();
         let comment = commit.comment.clone();
-        let image = self.new_image(settings, commit.clone())?;
-        let is_frozen = commit.pause == Pause::Yes && freeze(container).await?;
+        let pause = commit.pause;
+        let image = self.new_image(settings, commit)?;
+        let is_frozen = pause == Pause::Yes && freeze(container).await?;
         let (images, id) = (self.images().clone(), settings.id.clone());
         let made = tokio::task::spawn_blocking(move || images.commit_snapshot(&id, image)).await;
         if is_frozen {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use api::StringMap;
 use api::container::{CreateOptions, CreateRequest, CreateResponse};
 use oci::Platform;
 use tokio::sync::{mpsc, watch};
@@ -12,7 +11,6 @@ use crate::container::{Container, Published, Task};
 use crate::create::{self, Ingredients};
 use crate::engine::{Engine, invalid_name};
 use crate::error::Error;
-use crate::events::Kind;
 use crate::mounts::{MountSettings, ReadOnlyReach};
 use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
@@ -55,10 +53,7 @@ impl Engine {
         self.shared.index().insert(&id, Arc::new(container));
         // Ends with the container, or with the engine, whose end drops the commands' sender.
         tokio::spawn(task.serve());
-        let mut attributes: StringMap = settings.config.labels.clone().unwrap_or_default();
-        attributes.insert("image".to_owned(), settings.config.image.clone());
-        attributes.insert("name".to_owned(), name);
-        self.shared.events.publish(Kind::Container, "create", &id, attributes);
+        self.shared.tell(&settings, &name, "create", []);
         Ok(CreateResponse { id, warnings: Vec::new() })
     }
 

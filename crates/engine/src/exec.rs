@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::StringMap;
 use api::exec::{ExecCreateRequest, ExecInspect, ProcessConfig};
 use shim::client::RequestError;
 use shim::{Attach, ExecConfig, Failure, FailureKind, Framing, Reply, RequestBody, StdinMode, Target, User};
@@ -13,7 +12,6 @@ use tokio::sync::watch;
 
 use crate::container::Container;
 use crate::error::Error;
-use crate::events::Kind;
 use crate::shared::Shared;
 use crate::{detach_keys, random, spec, time};
 
@@ -305,10 +303,7 @@ fn exec_config(
 
 fn event(shared: &Shared, container: &Container, exec: &Exec, action: &str) {
     let command = exec.request.cmd.clone().unwrap_or_default().join(" ");
-    let settings = &container.settings;
-    let mut attributes: StringMap = settings.config.labels.clone().unwrap_or_default();
-    attributes.insert("image".to_owned(), settings.config.image.clone());
-    attributes.insert("name".to_owned(), container.published().name.clone());
-    attributes.insert("execID".to_owned(), exec.id.clone());
-    shared.events.publish(Kind::Container, format!("{action}: {command}"), &settings.id, attributes);
+    let action = format!("{action}: {command}");
+    let id = [("execID", exec.id.clone())];
+    shared.tell(&container.settings, &container.published().name, &action, id);
 }

@@ -118,11 +118,7 @@ fn hosts(
         own.extend(extra.iter().map(|(name, address)| format!("{address}\t{name}\n")));
         return Ok(own);
     }
-    let addresses: Vec<IpAddr> = endpoints
-        .iter()
-        .flat_map(|endpoint| [endpoint.ipv4.map(IpAddr::from), endpoint.ipv6.map(IpAddr::from)])
-        .flatten()
-        .collect();
+    let addresses: Vec<IpAddr> = endpoints.iter().flat_map(EndpointInfo::addresses).collect();
     Ok(files::hosts(hostname, &settings.config.domainname, &addresses, &extra))
 }
 

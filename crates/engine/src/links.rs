@@ -74,10 +74,7 @@ pub(crate) fn ports(linked: &[Linked]) -> Vec<LinkedPort> {
 /// A container's addresses on the default bridge.
 pub(crate) fn addresses(endpoints: &[EndpointInfo]) -> Vec<IpAddr> {
     let on_bridge = endpoints.iter().filter(|endpoint| endpoint.network_name == "bridge");
-    on_bridge
-        .flat_map(|endpoint| [endpoint.ipv4.map(IpAddr::from), endpoint.ipv6.map(IpAddr::from)])
-        .flatten()
-        .collect()
+    on_bridge.flat_map(EndpointInfo::addresses).collect()
 }
 
 /// Reads `container`, `container:alias`, and `/container:/owner/alias`, which is how a link is shown: container and alias.

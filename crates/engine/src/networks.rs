@@ -54,8 +54,7 @@ impl Engine {
         let networks = Arc::clone(self.networks());
         let pruned = spawn_blocking(move || {
             networks.prune(|record| {
-                filters.matches_map("label", &record.labels)
-                    && !has_label(&filters, record)
+                filters.matches_labels(&record.labels)
                     && until.is_none_or(|until| record.created.parse::<Time>().is_ok_and(|made| made < until))
             })
         });
@@ -107,10 +106,10 @@ impl Engine {
         let networks = Arc::clone(self.networks());
         let plan = spawn_blocking(move || networks.plan(&network, &ports)).await;
         let plan = plan.expect("planning does not panic")?;
-        let addresses = plan.endpoint.ipv4.map(IpAddr::V4).or(plan.endpoint.ipv6.map(IpAddr::V6));
+        let address = plan.endpoint.addresses().next();
         Ok(PlanResponse {
             table: plan.table,
-            address: addresses.map(|address| address.to_string()).unwrap_or_default(),
+            address: address.map(|address| address.to_string()).unwrap_or_default(),
             changes: plan.changes,
             relayed: plan.relayed,
             before: plan.before,
@@ -125,13 +124,6 @@ impl Engine {
         ]);
         self.events().publish(Kind::Network, action, &record.id, attributes);
     }
-}
-
-fn has_label(filters: &Filters, record: &NetworkRecord) -> bool {
-    filters.values("label!").any(|unwanted| match unwanted.split_once('=') {
-        Some((name, value)) => record.labels.get(name).is_some_and(|found| found == value),
-        None => record.labels.contains_key(unwanted),
-    })
 }
 
 /// A moment, or how long ago it was.

@@ -36,7 +36,7 @@ impl Engine {
             if published.removed
                 || published.state.status.counts_as_running()
                 || !is_old
-                || !matches(filters, labels)
+                || !filters.matches_labels(labels.unwrap_or(&StringMap::new()))
             {
                 continue;
             }
@@ -60,14 +60,4 @@ impl Engine {
         let attributes = StringMap::from([("reclaimed".to_owned(), reclaimed.to_string())]);
         self.events().publish(kind, "prune", "", attributes);
     }
-}
-
-fn matches(filters: &Filters, labels: Option<&StringMap>) -> bool {
-    let none = StringMap::new();
-    let labels = labels.unwrap_or(&none);
-    let has = |filter: &str| match filter.split_once('=') {
-        Some((name, value)) => labels.get(name).is_some_and(|found| found == value),
-        None => labels.contains_key(filter),
-    };
-    filters.matches_map("label", labels) && !filters.values("label!").any(has)
 }

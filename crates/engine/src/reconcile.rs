@@ -51,14 +51,16 @@ pub(crate) async fn run(shared: &Arc<Shared>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Starts a container that waits for those that it is linked to, when they are started or cannot be.
+/// Starts a container that waits for those that it is linked to, when they are started or cannot be. Where one of them is gone,
+/// the start says so.
 fn start_after_targets(shared: &Shared, id: &str) {
-    let Ok(container) = shared.find(id) else { return };
-    let targets = shared.links.of(id).into_iter().filter_map(|link| shared.find(&link.target).ok());
-    let mut targets: Vec<_> = targets.map(|target| target.subscribe()).collect();
-    if targets.is_empty() {
+    let links = shared.links.of(id);
+    if links.is_empty() {
         return;
     }
+    let Ok(container) = shared.find(id) else { return };
+    let targets = links.into_iter().filter_map(|link| shared.find(&link.target).ok());
+    let mut targets: Vec<_> = targets.map(|target| target.subscribe()).collect();
     // Ends by itself.
     tokio::spawn(async move {
         let started = async {

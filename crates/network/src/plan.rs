@@ -37,12 +37,15 @@ impl Networks {
         let request = EndpointRequest { network: record.id.clone(), ..EndpointRequest::default() };
         let mut endpoint = state.reserve(&request, FIRST_INTERFACE)?;
         if record.driver == Driver::Bridge && !record.internal {
-            for binding in ports {
-                let chosen = self.choose_ports(&record, &endpoint, binding);
-                // They were only asked for, not taken.
-                chosen.iter().flatten().for_each(|port| lock(&self.ports).release(port));
-                endpoint.ports.extend(chosen?);
-            }
+            let mut chosen = Vec::new();
+            let asked = ports.iter().try_for_each(|binding| {
+                chosen.extend(self.choose_ports(&record, &endpoint, binding)?);
+                Ok::<_, Error>(())
+            });
+            // They were only asked for, not taken; each of them with the others in the way, as at a start.
+            chosen.iter().for_each(|port| lock(&self.ports).release(port));
+            asked?;
+            endpoint.ports = chosen;
         }
         let added = if self.firewall.is_some() { endpoint.redirections() } else { Vec::new() };
         let table = &self.config.table;

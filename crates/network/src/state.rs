@@ -262,7 +262,7 @@ impl State {
 
 impl EndpointInfo {
     /// The container's addresses.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.ipv4.map(IpAddr::V4).into_iter().chain(self.ipv6.map(IpAddr::V6))
     }
 

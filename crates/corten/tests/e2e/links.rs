@@ -19,7 +19,7 @@ with_each_client!(
     link_in_a_network_is_a_name_for_one_container,
 );
 
-fn sleeper(bed: &Bed, name: &str, options: &[&str]) {
+pub(crate) fn sleeper(bed: &Bed, name: &str, options: &[&str]) {
     let head = ["run", "-d", "--name", name].into_iter();
     bed.ok(head.chain(options.iter().copied()).chain(["busybox", "sleep", "600"]));
 }

@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
 use crate::events::Kind;
-use crate::links::{self, Linked};
+use crate::links::Linked;
 use crate::networking::{self, Asked, Running};
 use crate::state::Status;
 use crate::{files, relay};
@@ -172,13 +172,7 @@ impl Task {
     async fn follow_links(&mut self) -> Result<(), Error> {
         let linked = self.shared.running_linked(&self.settings.id, &self.current.name);
         let (shared, before) = (Arc::clone(&self.shared), Arc::clone(&self.current.endpoints));
-        let changed = spawn_blocking(move || {
-            let open = |endpoint: &EndpointInfo| match endpoint.network_name.as_str() {
-                "bridge" => shared.networks.link(endpoint, links::ports(&linked)),
-                _ => Ok(endpoint.clone()),
-            };
-            before.iter().map(open).collect::<Result<Vec<EndpointInfo>, network::Error>>()
-        });
+        let changed = spawn_blocking(move || shared.open_links(&before, &linked));
         let endpoints = changed.await.expect("changing links does not panic")?;
         if *self.current.endpoints == endpoints {
             return Ok(());

@@ -24,7 +24,7 @@ use crate::config::ContainerFiles;
 use crate::create::security;
 use crate::discovery::{Named, has_name_server};
 use crate::error::Error;
-use crate::links::{self, Linked};
+use crate::links::Linked;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::spec::{self, AtStart};
@@ -128,12 +128,10 @@ fn open_links(
     endpoints: Vec<EndpointInfo>,
     linked: &[Linked],
 ) -> Result<Vec<EndpointInfo>, Error> {
-    let open = |endpoint: &EndpointInfo| match endpoint.network_name.as_str() {
-        "bridge" if !linked.is_empty() => shared.networks.link(endpoint, links::ports(linked)),
-        _ => Ok(endpoint.clone()),
-    };
-    let opened: Result<Vec<EndpointInfo>, network::Error> = endpoints.iter().map(open).collect();
-    opened.map_err(|error| {
+    if linked.is_empty() {
+        return Ok(endpoints);
+    }
+    shared.open_links(&endpoints, linked).map_err(|error| {
         shared.release_endpoints(&endpoints);
         Error::Networking(error)
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::container::HostConfig;
 use network::EndpointInfo;
 
-use super::{Link, Linked, addresses, parse};
+use super::{Link, Linked, addresses, parse, ports};
 use crate::container::{Container, Published};
 use crate::error::Error;
 use crate::files;
@@ -98,6 +98,23 @@ impl Shared {
             runs.then(|| other_end(owner_name, &link.alias, &target.settings, &published))
         });
         running.collect()
+    }
+
+    /// The endpoints as they are where the default bridge lets through what is linked to, and no more.
+    ///
+    /// # Errors
+    ///
+    /// Rules that cannot be changed.
+    pub(crate) fn open_links(
+        &self,
+        endpoints: &[EndpointInfo],
+        linked: &[Linked],
+    ) -> Result<Vec<EndpointInfo>, network::Error> {
+        let open = |endpoint: &EndpointInfo| match endpoint.network_name.as_str() {
+            "bridge" => self.networks.link(endpoint, ports(linked)),
+            _ => Ok(endpoint.clone()),
+        };
+        endpoints.iter().map(open).collect()
     }
 
     /// Writes a container's present addresses into the hosts files of those that are linked to it.

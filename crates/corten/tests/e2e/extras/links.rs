@@ -61,6 +61,22 @@ fn linked_containers_start_with_the_engine_in_their_order() {
 }
 
 #[test]
+fn container_linked_to_one_that_is_gone_is_not_tried_for_ever() {
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    bed.ok(["run", "-d", "--name", "db", "busybox", "sleep", "600"]);
+    bed.ok(["run", "-d", "--name", "web", "--restart", "always", "--link", "db", "busybox", "sleep", "600"]);
+    let pid = bed.field("web", "{{.State.Pid}}");
+    bed.ok(["rm", "-f", "db"]);
+    bed.engine.kill();
+    testkit::Command::new("kill").args(["-9", &pid]).run().expect_ok();
+    bed.engine.launch();
+    let state = || bed.field("web", "{{.State.Status}} {{.State.Error}}");
+    let has_ended = || state().starts_with("exited Cannot link to a non running container").then_some(());
+    assert!(eventually(Duration::from_secs(20), has_ended).is_some(), "{}", state());
+    bed.ok(["rm", "-f", "web"]);
+}
+
+#[test]
 fn link_opens_exposed_ports_where_containers_reach_nothing_of_each_other() {
     let builder =
         testkit::engine::Builder::new(testkit::Kind::Corten, CORTEN.as_ref()).flags(["--icc=false"]);

@@ -152,6 +152,9 @@ fn plan_tells_what_publishing_does_to_the_firewall() {
     let element = format!("tcp . {port} : {own} . 7000");
     assert!(plan.contains(&format!("add element inet {table} ports-any4 {{ {element} }}")), "{plan}");
     assert!(plan.contains(&format!("[::]:{port}/tcp -> {own}:7000")), "{plan}");
+    let other = free_port();
+    let twice = ["network", "plan", "-p", &format!("{other}:80"), "-p", &format!("{other}:81")];
+    bed.run(twice).expect_code(1).expect_stderr("port is already allocated");
     assert!(rules().contains(&element));
     bed.run(["network", "plan", "-p", &publish]).expect_code(1).expect_stderr("port is already allocated");
     bed.run(["network", "plan", "no-such-net"]).expect_code(1).expect_stderr("network no-such-net not found");
