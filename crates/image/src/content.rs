@@ -26,7 +26,7 @@ pub struct Content {
     pub config: Descriptor,
     /// The layers, the lowest first. The same can be there several times.
     pub layers: Vec<LayerContent>,
-    hold: Hold,
+    _hold: Hold,
 }
 
 /// A layer on its way out.
@@ -54,13 +54,7 @@ struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut index = self.shared.write();
-        index.leases.remove(&self.lease);
-        let collected = self.shared.collect(&mut index);
-        drop(index);
-        if let Err(error) = collected {
-            tracing::warn!(%error, "what is not needed any more is left for the next start to remove");
-        }
+        self.shared.release(self.lease);
     }
 }
 
@@ -186,10 +180,6 @@ impl Content {
         (self.manifest, self.document) = Parts { config: self.config.clone(), layers }.manifest();
         self
     }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.hold.shared
-    }
 }
 
 /// A manifest in the making.
@@ -221,7 +211,7 @@ impl Parts {
         let layers = self.layers.into_iter().zip(&record.layers);
         let layers = layers.map(|(blob, diff_id)| LayerContent { blob, diff_id: diff_id.clone() }).collect();
         let id = self.config.digest.clone();
-        Content { id, manifest, document, config: self.config, layers, hold }
+        Content { id, manifest, document, config: self.config, layers, _hold: hold }
     }
 }
 

@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
-use oci::{Algorithm, Digest, ImageConfig, Platform, Reference};
+use oci::{Algorithm, Digest, HashingReader, ImageConfig, Platform, Reference};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::index::{ImageEntry, Index, Lease, lookup_key};
-use crate::layer::{Expected, LayerError, LayerStream, Limits, unpack_stream};
+use crate::layer::{Compression, Expected, LayerError, LayerStream, Limits, MAGIC_LEN, unpack_stream};
 use crate::layout::{TREE, make_dir};
 use crate::manifest::{Descriptor, parse_json};
 use crate::partial::PartialBlob;
@@ -105,6 +105,13 @@ impl Ingest {
         is_there
     }
 
+    /// Claims a blob if it is there and has this size, and tells where it is.
+    pub(crate) fn lease_stored(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
+        let path = self.shared.layout.blob(digest);
+        let is_whole = || fs::metadata(&path).is_ok_and(|metadata| metadata.len() == size);
+        (self.lease_blob(digest) && is_whole()).then_some(path)
+    }
+
     /// Claims a layer if it is there with its archive, so that it need not be brought.
     pub fn lease_layer(&self, diff_id: &Digest) -> bool {
         self.lease_tree(diff_id).flatten().is_some()
@@ -158,19 +165,75 @@ impl Ingest {
         self.place_layer(unpacked, &blob.digest, diff_id)
     }
 
-    /// Unpacks a layer from a file in the ingest folder whose digest is known to be `digest`, and keeps that file.
-    pub(crate) fn layer_from_file(&self, file: &Path, digest: &Digest, diff_id: &Digest) -> Result<()> {
+    /// Unpacks a layer from a file in the ingest folder and keeps that file. What it should be, where that is known, is
+    /// verified on the way.
+    pub(crate) fn layer_from_file(
+        &self,
+        file: &Path,
+        blob: Option<&Descriptor>,
+        diff_id: &Digest,
+    ) -> Result<()> {
         let mut reader = File::open(file).map_err(Error::io("open", file))?;
-        let stream = LayerStream {
-            reader: &mut reader,
-            expected: None,
-            blob: None,
-            written: 0,
-            progress: &mut |_| {},
+        let (unpacked, digest) = match blob {
+            Some(Descriptor { digest, size, .. }) if digest != diff_id => {
+                let expected = Some(Expected { digest, size: *size });
+                let mut silent = |_| {};
+                let stream = LayerStream { expected, ..LayerStream::of(&mut reader, &mut silent) };
+                (self.unpack(stream, digest, diff_id)?, digest.clone())
+            }
+            // A plain tar is hashed once.
+            _ => self.unpack_unnamed(&mut reader, diff_id)?,
         };
-        let unpacked = self.unpack(stream, digest, diff_id)?;
-        self.place_blob(file, digest)?;
-        self.place_layer(unpacked, digest, diff_id)
+        if let Some(blob) = blob.filter(|blob| blob.digest != digest) {
+            return Err(Error::Digest { what: "layer", expected: blob.digest.clone(), actual: digest });
+        }
+        self.place_blob(file, &digest)?;
+        self.place_layer(unpacked, &digest, diff_id)
+    }
+
+    fn unpack_unnamed(&self, reader: &mut File, diff_id: &Digest) -> Result<(UnpackedLayer, Digest)> {
+        let failed = |source| Error::Layer { layer: diff_id.clone(), source };
+        let new = self.unpack_new(LayerStream::of(reader, &mut |_| {}), diff_id.algorithm(), failed)?;
+        if new.diff_id != *diff_id {
+            return Err(failed(LayerError::DiffId { expected: diff_id.clone(), actual: new.diff_id }));
+        }
+        Ok((new.unpacked, new.digest))
+    }
+
+    /// Unpacks a layer of which nobody knows what it is yet.
+    pub(crate) fn unpack_new(
+        &self,
+        stream: LayerStream<'_>,
+        algorithm: Algorithm,
+        failed: impl Fn(LayerError) -> Error,
+    ) -> Result<NewLayer> {
+        let LayerStream { reader, expected, blob, written, progress } = stream;
+        let mut magic = Vec::with_capacity(MAGIC_LEN);
+        let read = Read::take(&mut *reader, MAGIC_LEN as u64).read_to_end(&mut magic);
+        read.map_err(|source| failed(LayerError::Read(source)))?;
+        let compression = Compression::detect(&magic).map_err(&failed)?;
+        let mut whole = io::Cursor::new(magic).chain(reader);
+        if compression == Compression::None {
+            let stream = LayerStream { reader: &mut whole, expected, blob, written, progress };
+            let (unpacked, diff_id) = self.unpack_as(stream, algorithm, failed)?;
+            return Ok(NewLayer { unpacked, digest: diff_id.clone(), diff_id });
+        }
+        let mut hashed = HashingReader::new(whole, algorithm);
+        let stream = LayerStream { reader: &mut hashed, expected, blob, written, progress };
+        let (unpacked, diff_id) = self.unpack_as(stream, algorithm, failed)?;
+        let (digest, _, _) = hashed.finish();
+        Ok(NewLayer { unpacked, digest, diff_id })
+    }
+
+    /// Unpacks a layer from a file whose digest is known to be `digest` into a folder that goes when the result is dropped.
+    pub(crate) fn unpack_file(
+        &self,
+        file: &Path,
+        digest: &Digest,
+        diff_id: &Digest,
+    ) -> Result<UnpackedLayer> {
+        let mut reader = File::open(file).map_err(Error::io("open", file))?;
+        self.unpack(LayerStream::of(&mut reader, &mut |_| {}), digest, diff_id)
     }
 
     /// Commits the image: from now on it is in the store.
@@ -256,12 +319,7 @@ impl Ingest {
     }
 
     /// Unpacks a layer into a folder that goes when the result is dropped.
-    pub(crate) fn unpack(
-        &self,
-        stream: LayerStream<'_>,
-        name: &Digest,
-        diff_id: &Digest,
-    ) -> Result<UnpackedLayer> {
+    fn unpack(&self, stream: LayerStream<'_>, name: &Digest, diff_id: &Digest) -> Result<UnpackedLayer> {
         let failed = |source| Error::Layer { layer: name.clone(), source };
         let (layer, actual) = self.unpack_as(stream, diff_id.algorithm(), failed)?;
         if actual == *diff_id {
@@ -342,15 +400,18 @@ impl Ingest {
     }
 }
 
+/// A layer that was unpacked, and what it turned out to be.
+pub(crate) struct NewLayer {
+    pub(crate) unpacked: UnpackedLayer,
+    /// Digest of the bytes as they came.
+    pub(crate) digest: Digest,
+    /// Digest of the tar.
+    pub(crate) diff_id: Digest,
+}
+
 impl Drop for Ingest {
     fn drop(&mut self) {
-        let mut index = self.shared.write();
-        index.leases.remove(&self.lease);
-        let collected = self.shared.collect(&mut index);
-        drop(index);
-        if let Err(error) = collected {
-            tracing::warn!(%error, "what was not committed is left for the next start to remove");
-        }
+        self.shared.release(self.lease);
         if let Err(error) = self.shared.layout.discard(&self.folder) {
             tracing::warn!(path = %self.folder.display(), %error, "left for the next start to remove");
         }

@@ -5,14 +5,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use oci::{Algorithm, Digest, HashingReader, History, ImageConfig, Reference};
+use oci::{Algorithm, Digest, History, ImageConfig, Reference};
 
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::ingest::{Draft, Ingest, UnpackedLayer};
-use crate::layer::{Compression, LayerError, LayerStream, MAGIC_LEN};
+use crate::ingest::{Draft, Ingest, NewLayer};
+use crate::layer::LayerStream;
 use crate::manifest::to_json;
 use crate::store::ImageStore;
 use crate::tree::{TreeError, write_layer};
@@ -33,14 +33,6 @@ pub struct NewImage {
     pub references: Vec<Reference>,
 }
 
-/// A layer that has just been unpacked.
-struct NewLayer {
-    unpacked: UnpackedLayer,
-    diff_id: Digest,
-    /// The bytes to keep, and their digest.
-    blob: (PathBuf, Digest),
-}
-
 impl ImageStore {
     /// Makes an image of what a container changed. Without any change it has the layers of the image below.
     ///
@@ -54,7 +46,7 @@ impl ImageStore {
         }
         let tree = File::open(&upper).map_err(Error::io("open folder", &upper))?;
         let (mut reader, writer) = io::pipe().map_err(Error::io("make a pipe for", &upper))?;
-        let layer = std::thread::scope(|scope| {
+        let (file, layer) = std::thread::scope(|scope| {
             let archive = scope.spawn(move || {
                 let mut out = BufWriter::with_capacity(64 << 10, writer);
                 write_layer(tree.into(), &mut out).and_then(|()| out.flush().map_err(TreeError::Write))
@@ -71,7 +63,7 @@ impl ImageStore {
                 (Ok(()), unpacked) => unpacked,
             }
         })?;
-        ingest.finish(image, layer)
+        ingest.finish(image, &file, layer)
     }
 
     /// Makes an image of one layer: the root file system in a tar, plain or compressed with gzip or zstd. `progress` is told
@@ -86,47 +78,32 @@ impl ImageStore {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Image> {
         let ingest = self.ingest()?;
-        let layer = ingest.new_layer(reader, progress)?;
-        ingest.finish(image, layer)
+        let (file, layer) = ingest.new_layer(reader, progress)?;
+        ingest.finish(image, &file, layer)
     }
 }
 
 impl Ingest {
-    /// Reads a layer whose digests nobody knows yet, unpacks it, and keeps the bytes as they came.
+    /// Reads a layer whose digests nobody knows yet, unpacks it, and keeps the bytes as they came in a file.
     fn new_layer(
         &self,
         reader: &mut (dyn Read + Send),
         progress: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<NewLayer> {
-        let failed = |source: io::Error| Error::NewLayer(LayerError::Read(source));
+    ) -> Result<(PathBuf, NewLayer)> {
         let file = self.fresh_path("blob");
         let kept = File::create_new(&file).map_err(Error::io("make", &file))?;
-        let mut magic = Vec::with_capacity(MAGIC_LEN);
-        Read::take(&mut *reader, MAGIC_LEN as u64).read_to_end(&mut magic).map_err(failed)?;
-        let compression = Compression::detect(&magic).map_err(Error::NewLayer)?;
-        let mut whole = io::Cursor::new(magic).chain(reader);
-        if compression == Compression::None {
-            let stream =
-                LayerStream { reader: &mut whole, expected: None, blob: Some(&kept), written: 0, progress };
-            let (unpacked, diff_id) = self.unpack_as(stream, Algorithm::Sha256, Error::NewLayer)?;
-            return Ok(NewLayer { unpacked, blob: (file, diff_id.clone()), diff_id });
-        }
-        let mut hashed = HashingReader::new(whole, Algorithm::Sha256);
-        let stream =
-            LayerStream { reader: &mut hashed, expected: None, blob: Some(&kept), written: 0, progress };
-        let (unpacked, diff_id) = self.unpack_as(stream, Algorithm::Sha256, Error::NewLayer)?;
-        let (digest, _, _) = hashed.finish();
-        Ok(NewLayer { unpacked, diff_id, blob: (file, digest) })
+        let stream = LayerStream { blob: Some(&kept), ..LayerStream::of(reader, progress) };
+        Ok((file, self.unpack_new(stream, Algorithm::Sha256, Error::NewLayer)?))
     }
 
     /// Adds the layer to the configuration, and commits the image.
-    fn finish(self, mut image: NewImage, layer: NewLayer) -> Result<Image> {
+    fn finish(self, mut image: NewImage, file: &Path, layer: NewLayer) -> Result<Image> {
         let is_empty = layer.diff_id.as_str() == EMPTY_TAR;
         if is_empty {
-            fs::remove_file(&layer.blob.0).map_err(Error::io("remove", &layer.blob.0))?;
+            fs::remove_file(file).map_err(Error::io("remove", file))?;
         } else {
-            let NewLayer { unpacked, diff_id, blob: (file, digest) } = layer;
-            self.place_blob(&file, &digest)?;
+            let NewLayer { unpacked, diff_id, digest } = layer;
+            self.place_blob(file, &digest)?;
             self.place_layer(unpacked, &digest, &diff_id)?;
             image.config.rootfs.diff_ids.push(diff_id);
         }

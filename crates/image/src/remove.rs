@@ -9,6 +9,7 @@ use oci::{Digest, Platform, Reference};
 use crate::error::{Error, Result};
 use crate::index::{Index, lookup_key};
 use crate::record::{ImageRecord, ReferenceRecord};
+use crate::select::of_platform;
 use crate::store::{ImageStore, Shared};
 
 /// Whether objections are overruled.
@@ -86,9 +87,7 @@ impl ImageStore {
         let images = self.resolve_all(text)?;
         let mut chosen: Vec<Digest> = Vec::new();
         for wanted in platforms {
-            let image = images.iter().find(|image| image.config.platform() == *wanted);
-            let missing = || Error::NoPlatform { reference: text.into(), wanted: wanted.to_string() };
-            chosen.push(image.ok_or_else(missing)?.id.clone());
+            chosen.push(of_platform(&images, wanted, text)?.id.clone());
         }
         let mut removed = Vec::new();
         for id in chosen {

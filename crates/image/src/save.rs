@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use oci::{Digest, Platform, Reference};
 use serde::Serialize;
@@ -15,14 +14,16 @@ use serde::Serialize;
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::manifest::{Descriptor, media, to_json};
+use crate::manifest::{Descriptor, Document, media, to_json};
 use crate::record::ReferenceRecord;
-use crate::store::{ImageStore, Shared};
+use crate::select::of_platform;
+use crate::store::ImageStore;
 use crate::tar::writer::{END, EntryHeader, padding};
 
 /// Images that are about to be saved; what belongs to them is not collected meanwhile.
 #[derive(Debug)]
 pub struct Archive {
+    store: ImageStore,
     images: Vec<Named>,
     indexes: BTreeMap<Reference, SavedIndex>,
 }
@@ -53,24 +54,11 @@ impl ImageStore {
     /// # Errors
     /// [`Error::NoReference`], [`Error::NoPlatform`] and [`Error::NotFound`]; as for [`ImageStore::content`].
     pub fn save(&self, names: &[String], platforms: &[Platform]) -> Result<Archive> {
-        let mut archive = Archive { images: Vec::new(), indexes: BTreeMap::new() };
+        let mut archive = Archive { store: self.clone(), images: Vec::new(), indexes: BTreeMap::new() };
         for name in names {
             for (record, reference) in self.named(name)? {
                 let images = self.of_platforms(name, &record, platforms)?;
-                let index = record.index.filter(|_| images.len() > 1).zip(reference.clone());
-                if let Some((descriptor, reference)) = index.clone() {
-                    let document = self.shared.read_blob(&descriptor.digest)?;
-                    archive.indexes.insert(reference, SavedIndex { descriptor, document });
-                }
-                for (at, id) in images.into_iter().enumerate() {
-                    let named = archive.image(self, id)?;
-                    named.is_listed |= index.is_some();
-                    match index {
-                        Some(_) if at == 0 => named.listed.extend(reference.clone()),
-                        Some(_) => {}
-                        None => named.names.extend(reference.clone()),
-                    }
-                }
+                archive.add(record, reference, &images)?;
             }
         }
         Ok(archive)
@@ -87,12 +75,18 @@ impl ImageStore {
             return Ok(record.images().cloned().collect());
         }
         let images: Vec<Image> = record.images().map(|id| self.image(id)).collect::<Result<_>>()?;
-        let of = |wanted: &Platform| {
-            let image = images.iter().find(|image| image.config.platform() == *wanted);
-            let missing = || Error::NoPlatform { reference: name.into(), wanted: wanted.to_string() };
-            image.map(|image| image.id.clone()).ok_or_else(missing)
-        };
+        let of = |wanted: &Platform| of_platform(&images, wanted, name).map(|image| image.id.clone());
         platforms.iter().map(of).collect()
+    }
+
+    /// An index that is to list all these manifests.
+    fn index_over(&self, descriptor: Descriptor, manifests: &[Digest]) -> Option<SavedIndex> {
+        let document = self.shared.read_blob(&descriptor.digest).ok()?;
+        let Ok(Document::Index(list)) = Document::parse(&document, Some(&descriptor.media_type)) else {
+            return None;
+        };
+        let lists = |digest: &Digest| list.manifests.iter().any(|entry| entry.digest == *digest);
+        manifests.iter().all(lists).then_some(SavedIndex { descriptor, document })
     }
 
     /// What `docker save` takes a text for.
@@ -122,13 +116,35 @@ impl Named {
 }
 
 impl Archive {
+    /// Adds images of a name. The index that the name stands for goes too, unless it is damaged or knows not all of them.
+    fn add(&mut self, record: ReferenceRecord, name: Option<Reference>, images: &[Digest]) -> Result<()> {
+        let mut manifests = Vec::with_capacity(images.len());
+        for id in images {
+            manifests.push(self.image(id)?.content.manifest.digest.clone());
+        }
+        let index = record.index.filter(|_| images.len() > 1 && name.is_some());
+        let index = index.and_then(|descriptor| self.store.index_over(descriptor, &manifests));
+        for (at, id) in images.iter().enumerate() {
+            let image = self.image(id)?;
+            image.is_listed |= index.is_some();
+            match index {
+                Some(_) if at == 0 => image.listed.extend(name.clone()),
+                Some(_) => {}
+                None => image.names.extend(name.clone()),
+            }
+        }
+        self.indexes.extend(name.zip(index));
+        Ok(())
+    }
+
     /// The image with this ID, which is added where it is not there.
-    fn image(&mut self, store: &ImageStore, id: Digest) -> Result<&mut Named> {
-        let at = match self.images.iter().position(|other| other.content.id == id) {
+    fn image(&mut self, id: &Digest) -> Result<&mut Named> {
+        let at = match self.images.iter().position(|other| other.content.id == *id) {
             Some(at) => at,
             None => {
                 let (names, listed) = (BTreeSet::new(), BTreeSet::new());
-                self.images.push(Named { content: store.content(&id)?, names, listed, is_listed: false });
+                let content = self.store.content(id)?;
+                self.images.push(Named { content, names, listed, is_listed: false });
                 self.images.len() - 1
             }
         };
@@ -322,18 +338,13 @@ enum Current {
 }
 
 impl ArchiveReader {
-    fn shared(&self) -> Option<&Arc<Shared>> {
-        self.archive.images.first().map(|image| image.content.shared())
-    }
-
     /// Goes on to the next piece; `false` at the end.
     fn advance(&mut self) -> io::Result<bool> {
         self.current = match self.parts.pop_front() {
             None => return Ok(false),
             Some(Part::Bytes(bytes)) => Current::Bytes(io::Cursor::new(bytes)),
             Some(Part::Blob(blob)) => {
-                let shared = Arc::clone(self.shared().expect("a blob belongs to an image"));
-                let file = ImageStore { shared }.open_blob(&blob).map_err(io::Error::other)?;
+                let file = self.archive.store.open_blob(&blob).map_err(io::Error::other)?;
                 Current::File { file, left: blob.size }
             }
         };

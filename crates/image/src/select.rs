@@ -36,6 +36,12 @@ pub struct IndexContent {
     pub images: Vec<Content>,
 }
 
+/// The image among those of a name that is for exactly this platform.
+pub(crate) fn of_platform<'i>(images: &'i [Image], wanted: &Platform, name: &str) -> Result<&'i Image> {
+    let image = images.iter().find(|image| image.config.platform() == *wanted);
+    image.ok_or_else(|| Error::NoPlatform { reference: name.into(), wanted: wanted.to_string() })
+}
+
 impl ImageStore {
     /// Chooses what to hand on under a name: the image of the platform that is asked for, or everything if all of it is
     /// here, or the one image that is.
@@ -51,9 +57,7 @@ impl ImageStore {
             Ok(Selection::Image { content: self.content(&image.id)?, instead_of })
         };
         if let Some(wanted) = platform {
-            let image = images.iter().find(|image| image.config.platform() == *wanted);
-            let missing = || Error::NoPlatform { reference: name.familiar(), wanted: wanted.to_string() };
-            return one(image.ok_or_else(missing)?, None);
+            return one(of_platform(&images, wanted, &name.familiar())?, None);
         }
         let Some(index) = named.index.clone() else { return one(&images[0], None) };
         if let Some(whole) = self.whole_index(&index, &named)? {

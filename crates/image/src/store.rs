@@ -264,6 +264,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Ends a lease; what only it kept goes.
+    pub(crate) fn release(&self, lease: u64) {
+        let mut index = self.write();
+        index.leases.remove(&lease);
+        let collected = self.collect(&mut index);
+        drop(index);
+        if let Err(error) = collected {
+            tracing::warn!(%error, "what is not needed any more is left for the next start to remove");
+        }
+    }
+
     /// Takes what nothing needs out of the records and out of sight. The result is to be dropped, which deletes it, when
     /// the lock on the index is no longer held.
     pub(crate) fn collect(&self, index: &mut Index) -> Result<Vec<Discarded>> {

@@ -21,7 +21,6 @@ use oci::{Digest, Hasher};
 use crate::error::{Error, Result};
 use crate::index::Index;
 use crate::ingest::{Ingest, UnpackedLayer, open_folder};
-use crate::layer::LayerStream;
 use crate::layout::make_dir;
 use crate::store::{ImageStore, Shared};
 use crate::tar::printable;
@@ -252,16 +251,7 @@ impl Check<'_> {
         diff_id: &Digest,
         archive: &Digest,
     ) -> Result<(Option<String>, Option<UnpackedLayer>)> {
-        let path = self.shared().layout.blob(archive);
-        let mut reader = File::open(&path).map_err(Error::io("open blob", &path))?;
-        let stream = LayerStream {
-            reader: &mut reader,
-            expected: None,
-            blob: None,
-            written: 0,
-            progress: &mut |_| {},
-        };
-        let whole = match held.unpack(stream, archive, diff_id) {
+        let whole = match held.unpack_file(&self.shared().layout.blob(archive), archive, diff_id) {
             Ok(whole) => whole,
             // The archive is what it always was, so this is what its record should not have been made of.
             Err(Error::Layer { source, .. }) if source.is_bad_content() => {

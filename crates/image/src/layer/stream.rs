@@ -36,6 +36,13 @@ pub(crate) struct LayerStream<'a> {
     pub(crate) progress: &'a mut (dyn FnMut(u64) + Send),
 }
 
+impl<'a> LayerStream<'a> {
+    /// One that is only unpacked, and whose bytes were verified before or are by whoever reads them.
+    pub(crate) fn of(reader: &'a mut (dyn Read + Send), progress: &'a mut (dyn FnMut(u64) + Send)) -> Self {
+        Self { reader, expected: None, blob: None, written: 0, progress }
+    }
+}
+
 /// The compressed form that a layer must have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected<'a> {

@@ -67,7 +67,7 @@ fn bring_layer(ingest: &Ingest, spool: &Spool<'_>, path: &str, diff_id: &Digest)
         return Ok(());
     }
     let file = spool.file(path)?;
-    ingest.layer_from_file(&file.file, &file.digest, diff_id)
+    ingest.layer_from_file(&file.file, None, diff_id)
 }
 
 fn parse_names(names: Vec<String>) -> Result<Vec<Reference>, ArchiveError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oci::{Digest, ImageConfig, Platform, Reference};
 
-use super::spool::{Spool, read_document};
+use super::spool::Spool;
 use super::{ArchiveError, Loaded, loaded};
 use crate::error::{Error, Result};
 use crate::ingest::Draft;
@@ -60,13 +60,13 @@ fn collect_images(
     if !above.is_empty() && spool.blob(&descriptor.digest).is_err() {
         return Ok(());
     }
-    let content = read_document(spool.blob(&descriptor.digest)?)?;
+    let content = spool.blob_document(&descriptor.digest)?;
     let Descriptor { media_type, digest, size, .. } = descriptor;
     // What else is said of it belongs to this archive.
     let plain = Descriptor::new(media_type, digest.clone(), *size);
     match Document::parse(&content, Some(media_type))? {
         Document::Manifest(manifest) => {
-            let config = read_document(spool.blob(&manifest.config.digest)?)?;
+            let config = spool.blob_document(&manifest.config.digest)?;
             let parsed = parse_json("image configuration", &config)?;
             let documents = above.iter().map(|(list, content)| (list.digest.clone(), content.clone()));
             let documents = documents.chain([(digest.clone(), content)]).collect();
@@ -119,7 +119,7 @@ fn load_image(
         if !ingest.lease_layer(diff_id) {
             let file = spool.blob(&layer.digest)?;
             check_size(layer, file.size)?;
-            ingest.layer_from_file(&file.file, &file.digest, diff_id)?;
+            ingest.layer_from_file(&file.file, Some(layer), diff_id)?;
         }
     }
     let id = config.digest.clone();

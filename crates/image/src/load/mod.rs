@@ -1,8 +1,8 @@
 //! Images from archives: what `docker save` writes, and OCI layouts in a tar.
 //!
-//! The archive is read once, as a stream. Its files are spooled into the ingest folder under names of our own and hashed
-//! as they pass; which of them are manifests and which are layers is known only at its end. Layers are then unpacked from
-//! there, and the spooled file becomes the blob.
+//! The archive is read once, as a stream. Its files are spooled into the ingest folder under names of our own; which of them
+//! are manifests and which are layers is known only at its end. Layers are then verified and unpacked from there, and the
+//! spooled file becomes the blob. Layers that the store has by their digests are passed over.
 
 mod docker;
 mod layout;

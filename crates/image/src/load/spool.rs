@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
-use oci::{Algorithm, Digest, Hasher};
+use oci::Digest;
 use rustix::fd::AsFd;
 
 use super::ArchiveError;
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::layer::{LayerError, SpaceGuard, clean};
 use crate::manifest::{MAX_CONFIG_SIZE, ManifestError};
+use crate::store::digest_like;
 use crate::tar::{Entry, Kind, TarReader, drain, printable};
 
 /// Files that an archive may have: a layer has three at most, and an image 500 layers.
@@ -20,12 +21,11 @@ const MAX_FILES: usize = 100_000;
 /// Links that are followed from one name to its file.
 const MAX_LINKS: usize = 8;
 
-/// A file of the archive.
+/// A file of the archive. Nothing is known of its contents: whoever uses them verifies them.
 #[derive(Clone, Debug)]
 pub(super) struct Spooled {
     /// Where it is now.
     pub(super) file: PathBuf,
-    pub(super) digest: Digest,
     pub(super) size: u64,
 }
 
@@ -69,9 +69,19 @@ impl Spool<'_> {
         Err(ArchiveError::Missing(path.into()))
     }
 
-    /// The file with this digest in an OCI layout.
+    /// The file that an OCI layout calls by this digest.
     pub(super) fn blob(&self, digest: &Digest) -> Result<&Spooled, ArchiveError> {
-        self.file(&format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex()))
+        self.file(&blob_path(digest))
+    }
+
+    /// The contents of a small file with this digest in an OCI layout.
+    pub(super) fn blob_document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let content = read_document(self.blob(digest)?)?;
+        let actual = digest_like(digest, &content);
+        if actual == *digest {
+            return Ok(content);
+        }
+        Err(ArchiveError::Digest { path: blob_path(digest), actual }.into())
     }
 
     /// The contents of a small file.
@@ -89,12 +99,12 @@ impl Spool<'_> {
         match entry.kind {
             Kind::Directory => {}
             Kind::Regular if entry.sparse.is_none() => {
-                let spooled = self.spool(&path, archive, space)?;
-                check_name(&path, &spooled)?;
+                let spooled = match self.stored(&path, entry.size) {
+                    Some(file) => Spooled { file, size: entry.size },
+                    None => self.spool(archive, space)?,
+                };
                 self.links.remove(&path);
-                if let Some(older) = self.files.insert(path, spooled) {
-                    fs::remove_file(&older.file).map_err(Error::io("remove", &older.file))?;
-                }
+                self.files.insert(path, spooled);
             }
             Kind::HardLink => {
                 self.links.insert(path, clean_text(&entry.link)?);
@@ -109,23 +119,22 @@ impl Spool<'_> {
         Ok(())
     }
 
-    fn spool<R: BufRead>(
-        &self,
-        path: &str,
-        archive: &mut TarReader<R>,
-        space: &mut SpaceGuard,
-    ) -> Result<Spooled> {
+    /// Where the store has a layer already, which then need not be read. Small files are never meant: they are in memory
+    /// sooner than they are looked for.
+    fn stored(&self, path: &str, size: u64) -> Option<PathBuf> {
+        let (algorithm, hex) = path.strip_prefix("blobs/")?.split_once('/')?;
+        let digest: Digest = format!("{algorithm}:{hex}").parse().ok().filter(|_| size > MAX_CONFIG_SIZE)?;
+        self.ingest.lease_stored(&digest, size)
+    }
+
+    fn spool<R: BufRead>(&self, archive: &mut TarReader<R>, space: &mut SpaceGuard) -> Result<Spooled> {
         let file = self.ingest.fresh_path("spool");
         let mut writer = File::create_new(&file).map_err(Error::io("make", &file))?;
-        // A file named by another algorithm than the usual one is hashed by that.
-        let algorithm = if path.starts_with("blobs/sha512/") { Algorithm::Sha512 } else { Algorithm::Sha256 };
-        let mut hasher = Hasher::new(algorithm);
         let mut size = 0;
         archive
             .copy_contents(|piece| {
                 space.reserve(writer.as_fd(), piece.len() as u64)?;
                 size += piece.len() as u64;
-                hasher.update(piece);
                 let failed = |source: io::Error| LayerError::Store { action: "write archive", source };
                 writer.write_all(piece).map_err(failed)
             })
@@ -133,7 +142,7 @@ impl Spool<'_> {
                 LayerError::Store { action, source } => Error::Io { action, path: file.clone(), source },
                 other => ArchiveError::Tar(other).into(),
             })?;
-        Ok(Spooled { file, digest: hasher.finish(), size })
+        Ok(Spooled { file, size })
     }
 }
 
@@ -146,14 +155,8 @@ pub(super) fn read_document(spooled: &Spooled) -> Result<Vec<u8>> {
     fs::read(&spooled.file).map_err(Error::io("read", &spooled.file))
 }
 
-/// In an OCI layout a file's name is its digest.
-fn check_name(path: &str, spooled: &Spooled) -> Result<(), ArchiveError> {
-    let Some(("blobs", name)) = path.split_once('/') else { return Ok(()) };
-    let expected = name.split_once('/').map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
-    if expected.as_deref() == Some(spooled.digest.as_str()) {
-        return Ok(());
-    }
-    Err(ArchiveError::Digest { path: path.into(), actual: spooled.digest.clone() })
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 
 fn clean_text(path: &[u8]) -> Result<String, ArchiveError> {

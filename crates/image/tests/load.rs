@@ -1,0 +1,72 @@
+//! What an archive may say of blobs, and what is made of it.
+
+mod support;
+
+use std::io::Read as _;
+
+use image::ImageStore;
+use support::{Archive, Scratch, no_users};
+
+/// Longer than any document may be, so that it is known for a layer by that.
+const LARGE: usize = 17 << 20;
+
+fn saved(store: &ImageStore, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    store.save(&[name.to_owned()], &[]).unwrap().into_reader().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// The paths of an archive's blobs, with where they begin and how long they are.
+fn blobs(archive: &[u8]) -> Vec<(String, usize, usize)> {
+    let mut files = tar::Archive::new(archive);
+    let entries = files.entries().unwrap().map(Result::unwrap);
+    let entries = entries.map(|entry| {
+        let path = entry.path().unwrap().display().to_string();
+        (path, usize::try_from(entry.raw_file_position()).unwrap(), usize::try_from(entry.size()).unwrap())
+    });
+    entries.filter(|(path, _, size)| path.starts_with("blobs/") && *size > 0).collect()
+}
+
+#[test]
+fn blob_that_is_not_what_it_is_called_is_refused() {
+    let here = Scratch::new();
+    let store = here.open();
+    store.load(&Archive::new("app:1").file("f", b"x").build()[..], &[]).unwrap();
+    let archive = saved(&store, "app:1");
+    let all = blobs(&archive);
+    assert_eq!(all.len(), 3, "manifest, configuration, layer");
+    for (path, at, size) in all {
+        let there = Scratch::new();
+        let mut damaged = archive.clone();
+        damaged[at + size - 1] ^= 1;
+        let error = there.open().load(&damaged[..], &[]).unwrap_err();
+        let mut told = vec![error.to_string()];
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            told.push(cause.to_string());
+            source = cause.source();
+        }
+        let name = path.rsplit_once('/').unwrap().1;
+        assert!(told.iter().any(|text| text.contains(name)), "{path}: {told:?}");
+        assert_eq!(there.files(), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn layer_that_is_here_is_not_read_again() {
+    let here = Scratch::new();
+    let store = here.open();
+    let image = store.load(&Archive::new("app:1").file("f", &vec![7; LARGE]).build()[..], &[]).unwrap();
+    let mut other = saved(&store, "app:1");
+    let (_, at, size) = blobs(&other).into_iter().find(|(_, _, size)| *size > LARGE).unwrap();
+    other[at..at + size].fill(0);
+    let again = store.load(&other[..], &[]).unwrap();
+    assert_eq!(again[0].image, image[0].image);
+    let mut reader =
+        std::fs::File::open(store.layer_folders(&store.resolve("app:1").unwrap())[0].join("f")).unwrap();
+    let mut content = Vec::new();
+    reader.read_to_end(&mut content).unwrap();
+    assert!(content.iter().all(|byte| *byte == 7), "what is stored stays");
+    store.remove("app:1", image::Force::No, &no_users).unwrap();
+    assert!(store.load(&other[..], &[]).is_err(), "now it would have been needed");
+}
