@@ -1,5 +1,6 @@
 //! Which hosts serve a registry's content, and how they may be reached.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use oci::Reference;
@@ -63,11 +64,20 @@ impl Host {
         self.capabilities.pull && (self.capabilities.resolve || reference.digest().is_some())
     }
 
-    /// `host` or `host:port`, as folders of certificates are named.
+    /// `host` or `host:port`.
     pub(crate) fn authority(&self) -> String {
         let Some(base) = self.bases.first() else { return String::new() };
         let host = base.host_str().unwrap_or_default();
         base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// What folders with its certificates can be called: a name may have the port that it would have anyway.
+    pub(crate) fn folders(&self) -> BTreeSet<String> {
+        let of = |base: &Url| {
+            let host = base.host_str().unwrap_or_default();
+            base.port_or_known_default().map(|port| format!("{host}:{port}"))
+        };
+        self.bases.iter().filter_map(of).chain([self.authority()]).collect()
     }
 }
 
@@ -170,6 +180,15 @@ pub(crate) fn contains(network: &str, address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folder_of_certificates_may_name_the_usual_port() {
+        let config = Config::default();
+        let folders = |domain: &str| Vec::from_iter(own_host(&config, domain).unwrap().folders());
+        assert_eq!(folders("r.example"), ["r.example", "r.example:443"]);
+        assert_eq!(folders("r.example:443"), ["r.example", "r.example:443"]);
+        assert_eq!(folders("r.example:5000"), ["r.example:5000"]);
+    }
 
     fn schemes(config: &Config, domain: &str) -> Vec<String> {
         endpoints(config, domain).unwrap().iter().map(Url::to_string).collect()

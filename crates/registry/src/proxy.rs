@@ -51,6 +51,12 @@ impl Proxies {
         }
     }
 
+    /// The same without users and passwords, to be shown.
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        Self { http: redacted(&self.http), https: redacted(&self.https), without: self.without.clone() }
+    }
+
     pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         let proxies = self.clone();
         // The library has rules of its own for the environment, which differ.
@@ -79,6 +85,14 @@ impl Proxies {
                 || address.is_some_and(|address| contains(entry, address))
                 || matches_host(entry, host, address, port)
         })
+    }
+}
+
+fn redacted(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://xxxxx:xxxxx@{host}"),
+        (None, Some((_, host))) => format!("xxxxx:xxxxx@{host}"),
+        _ => url.to_owned(),
     }
 }
 
@@ -121,6 +135,13 @@ mod tests {
         assert_eq!(of("", "http://r.example/v2/").as_deref(), Some("http://plain:3128/"));
         assert_eq!(of("", "https://r.example/v2/").as_deref(), Some("http://u:p@secure:3129/"));
         assert_eq!(Proxies::default().of(&Url::parse("https://r.example").unwrap()), None);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let redacted = proxies("").redacted();
+        assert_eq!((&*redacted.http, &*redacted.https), ("plain:3128", "http://xxxxx:xxxxx@secure:3129"));
+        assert_eq!(super::redacted("u:p@plain:3128"), "xxxxx:xxxxx@plain:3128");
     }
 
     #[test]

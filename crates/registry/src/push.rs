@@ -140,7 +140,7 @@ impl Push<'_> {
     async fn index(&self, name: &Reference, whole: IndexContent) -> Result<Descriptor, Error> {
         let IndexContent { index, document, images } = whole;
         for content in &images {
-            self.blobs(content).await?;
+            self.blobs(content, Form::AsItIs).await?;
             let digest = content.manifest.digest.as_str();
             self.document(name, digest, &content.manifest, &content.document).await?;
         }
@@ -152,7 +152,9 @@ impl Push<'_> {
 
     /// Brings one image under a tag or digest.
     async fn image(&self, name: &Reference, content: Content, tag: &str) -> Result<Descriptor, Error> {
-        let forms = self.blobs(&content).await?;
+        // What a registry has as plain tars stays that, so that digests stay.
+        let form = if self.store.is_from_registry(&content) { Form::AsItIs } else { Form::Compressed };
+        let forms = self.blobs(&content, form).await?;
         let is_as_stored = content.layers.iter().zip(&forms).all(|(layer, form)| layer.blob == *form);
         let content = if is_as_stored { content } else { content.with_layers(forms) };
         self.document(name, tag, &content.manifest, &content.document).await?;
@@ -164,7 +166,7 @@ impl Push<'_> {
 
     /// Brings everything that the manifest names, the topmost layer first, as dockerd does. The result is what each layer
     /// became, in the order of the image.
-    async fn blobs(&self, content: &Content) -> Result<Vec<Descriptor>, Error> {
+    async fn blobs(&self, content: &Content, form: Form) -> Result<Vec<Descriptor>, Error> {
         let mut layers: Vec<&LayerContent> = Vec::new();
         for layer in content.layers.iter().rev() {
             if !layers.iter().any(|other| other.blob.digest == layer.blob.digest) {
@@ -178,12 +180,10 @@ impl Push<'_> {
         for layer in layers.iter().skip(parallel) {
             (self.progress)(Progress::step(layer.diff_id.short(), "Waiting"));
         }
-        // What a registry has as plain tars stays that, so that digests stay.
-        let is_kept = content.layers.iter().all(|it| !it.is_plain()) || self.store.is_from_registry(content);
         // A list, because the compiler cannot tell of a closure over borrowed layers that its futures are `Send`.
         let mut uploads: Vec<Upload<'_>> = Vec::new();
         for layer in layers {
-            match layer.is_plain() && !is_kept {
+            match layer.is_plain() && form == Form::Compressed {
                 true => uploads.push(Box::pin(self.plain_layer(layer))),
                 false => uploads.push(Box::pin(self.stored_layer(layer))),
             }
@@ -271,6 +271,15 @@ impl Push<'_> {
         let put = PutManifest { session: self.session, name, key, descriptor, document };
         put.run(&self.registry.config).await
     }
+}
+
+/// How layers go that are stored as plain tars.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As the manifest that goes with them names them.
+    AsItIs,
+    /// Compressed; the manifest is made of what they become.
+    Compressed,
 }
 
 /// A blob on its way; those of plain and stored layers are not the same future.

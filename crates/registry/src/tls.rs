@@ -46,8 +46,13 @@ pub(crate) fn client(config: &Config, host: &Host, purpose: Purpose) -> Result<C
     if purpose == Purpose::Requests {
         builder = builder.read_timeout(config.idle_timeout);
     }
-    let folder = config.certificates.join(host.authority());
-    let mut own = if folder.is_dir() { read_folder(&folder)? } else { Own::default() };
+    let mut own = Own::default();
+    for name in host.folders() {
+        let folder = config.certificates.join(name);
+        if folder.is_dir() {
+            own.add_folder(&folder)?;
+        }
+    }
     own.add(&host.trust)?;
     certificates.extend(own.authorities);
     for identity in own.identities {
@@ -100,6 +105,18 @@ impl Own {
         clients.try_for_each(|(certificate, key)| self.add_client(certificate, key.as_deref()))
     }
 
+    fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
+        let entries = fs::read_dir(folder).map_err(|error| failed(folder, error.to_string()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("crt") => self.add_authority(&path)?,
+                Some("cert") => self.add_client(&path, Some(&path.with_extension("key")))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn add_authority(&mut self, path: &Path) -> Result<(), Error> {
         let found = Certificate::from_pem_bundle(&read(path)?);
         self.authorities.extend(found.map_err(|error| failed(path, error.to_string()))?);
@@ -122,17 +139,4 @@ fn failed(path: &Path, reason: String) -> Error {
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| failed(path, error.to_string()))
-}
-
-fn read_folder(folder: &Path) -> Result<Own, Error> {
-    let mut own = Own::default();
-    let entries = fs::read_dir(folder).map_err(|error| failed(folder, error.to_string()))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("crt") => own.add_authority(&path)?,
-            Some("cert") => own.add_client(&path, Some(&path.with_extension("key")))?,
-            _ => {}
-        }
-    }
-    Ok(own)
 }

@@ -72,9 +72,6 @@ impl Host {
             mem_total: self.memory,
             name: self.name.clone(),
             security_options: self.security_options(),
-            http_proxy: proxy("HTTP_PROXY"),
-            https_proxy: proxy("HTTPS_PROXY"),
-            no_proxy: proxy("NO_PROXY"),
             runc_commit: commit(),
             containerd_commit: commit(),
             init_commit: commit(),
@@ -123,21 +120,6 @@ fn commit() -> Commit {
     Commit { id: env!("CARGO_PKG_VERSION").to_owned(), expected: None }
 }
 
-fn proxy(name: &str) -> String {
-    std::env::var(name)
-        .or_else(|_| std::env::var(name.to_lowercase()))
-        .map(|url| without_password(&url))
-        .unwrap_or_default()
-}
-
-/// Hides user and password, as dockerd does.
-fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://xxxxx:xxxxx@{host}"),
-        _ => url.to_owned(),
-    }
-}
-
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
@@ -165,12 +147,6 @@ mod tests {
         let text = "NAME=\"Debian\"\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n";
         assert_eq!(os_release(text, "PRETTY_NAME").unwrap(), "Debian GNU/Linux 12");
         assert_eq!(os_release(text, "VERSION"), None);
-    }
-
-    #[test]
-    fn password_of_a_proxy_is_hidden() {
-        assert_eq!(without_password("http://me:secret@proxy:3128"), "http://xxxxx:xxxxx@proxy:3128");
-        assert_eq!(without_password("http://proxy:3128"), "http://proxy:3128");
     }
 
     #[test]

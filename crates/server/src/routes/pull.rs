@@ -20,6 +20,7 @@ use crate::http::{Call, Response, json_lines};
 pub struct Registries {
     insecure: Vec<String>,
     mirrors: Vec<String>,
+    proxies: Proxies,
     client: Registry,
 }
 
@@ -36,10 +37,15 @@ impl Registries {
         let config = registry::Config {
             insecure: insecure.clone(),
             mirrors: urls,
-            proxies,
+            proxies: proxies.clone(),
             ..registry::Config::default()
         };
-        Ok(Self { insecure, mirrors, client: Registry::new(config) })
+        Ok(Self { insecure, mirrors, proxies, client: Registry::new(config) })
+    }
+
+    /// The proxies to reach them by, without passwords.
+    pub(super) fn proxies(&self) -> Proxies {
+        self.proxies.redacted()
     }
 
     /// The client that speaks to them.

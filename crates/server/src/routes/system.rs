@@ -78,7 +78,11 @@ impl Api {
         let engine = self.engine.clone();
         let info = blocking(move || Ok::<_, Error>(engine.info())).await?;
         let info = self.about.host.complete(info);
+        let proxies = self.registries.proxies();
         let info = Info {
+            http_proxy: proxies.http,
+            https_proxy: proxies.https,
+            no_proxy: proxies.without,
             server_version: VERSION.to_owned(),
             system_time: Time::now().to_string(),
             registry_config: Some(self.registries.describe()),
