@@ -130,9 +130,7 @@ fn asked(app: &App, given: Given, known: &str) -> Result<(String, String), Failu
     let password = match password {
         Some(password) => password,
         None => {
-            let hidden = HiddenInput::begin();
-            let typed = ask(app, "Password: ");
-            drop(hidden);
+            let typed = ask_hidden(app, "Password: ");
             app.line("")?;
             typed?
         }
@@ -147,9 +145,21 @@ fn ask(app: &App, prompt: &str) -> Result<String, Failure> {
     app.print(prompt)?;
     let _ = std::io::stdout().flush();
     let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    read.map_err(|error| Failure::message(format!("read /dev/stdin: {}", io_text(&error))))?;
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| unreadable(&error))?;
     Ok(line.trim().to_owned())
+}
+
+/// The same without showing what is typed, where that is a terminal's to show.
+fn ask_hidden(app: &App, prompt: &str) -> Result<String, Failure> {
+    let Some(hidden) = HiddenInput::begin() else { return ask(app, prompt) };
+    app.print(prompt)?;
+    let _ = std::io::stdout().flush();
+    let line = hidden.read_line().map_err(|error| unreadable(&error))?;
+    Ok(line.trim().to_owned())
+}
+
+fn unreadable(error: &std::io::Error) -> Failure {
+    Failure::message(format!("read /dev/stdin: {}", io_text(error)))
 }
 
 fn log_in(app: &App, mut auth: AuthConfig) -> Result<(), Failure> {

@@ -1,8 +1,12 @@
 //! Typing what nobody is to see.
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::io::{self, BufRead as _};
 
-/// While it lives, the terminal at standard input shows nothing of what is typed.
+use rustix::process::{Signal, getpid, kill_process};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+
+/// While it lives, the terminal at standard input shows nothing of what is typed. The key that interrupts ends the line,
+/// so that the terminal can be given back before the program ends.
 pub(crate) struct HiddenInput(Termios);
 
 impl HiddenInput {
@@ -11,9 +15,24 @@ impl HiddenInput {
         let stdin = rustix::stdio::stdin();
         let saved = tcgetattr(stdin).ok()?;
         let mut hidden = saved.clone();
-        hidden.local_modes.remove(LocalModes::ECHO);
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        hidden.special_codes[SpecialCodeIndex::VEOL] = saved.special_codes[SpecialCodeIndex::VINTR];
         tcsetattr(stdin, OptionalActions::Flush, &hidden).ok()?;
         Some(Self(saved))
+    }
+
+    /// Reads a line, with what ended it, and gives the terminal back. This program ends here if the line was interrupted.
+    pub(crate) fn read_line(self) -> io::Result<String> {
+        let mut stdin = io::stdin().lock();
+        // A terminal gives one line at a time.
+        let line = stdin.fill_buf()?.to_vec();
+        stdin.consume(line.len());
+        let key = self.0.special_codes[SpecialCodeIndex::VINTR];
+        drop(self);
+        if line.last() == Some(&key) {
+            kill_process(getpid(), Signal::INT)?;
+        }
+        String::from_utf8(line).map_err(io::Error::other)
     }
 }
 

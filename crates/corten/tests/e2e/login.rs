@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use testkit::registry::{Builder, PASSWORD, Registry, USER};
-use testkit::{Bed, with_each_client};
+use testkit::{Bed, Command, with_each_client};
 
 use crate::CORTEN;
 
@@ -15,6 +15,7 @@ with_each_client!(
     wrong_password_is_not_remembered,
     helper_keeps_the_credentials,
     password_is_asked_for_on_a_terminal,
+    interrupt_at_the_password_gives_the_terminal_back,
     flags_that_make_no_sense_are_refused,
     login_goes_on_with_what_is_stored,
 );
@@ -128,6 +129,22 @@ fn password_is_asked_for_on_a_terminal(bed: &Bed) {
     assert_eq!(code, 0);
     assert!(!screen.contains(PASSWORD), "{screen}");
     push(bed, &registry).expect_ok();
+}
+
+fn interrupt_at_the_password_gives_the_terminal_back(bed: &Bed) {
+    let login = bed.cli(["login", "-u", USER, "localhost:1"]).prepare();
+    let script = "trap : INT; \"$@\"; echo; stty -a | tr ' ;' '\\n\\n' | grep -x -e -*echo; echo end";
+    let mut shell =
+        Command::new("sh").args(["-c", script, "sh"]).arg(login.get_program()).args(login.get_args());
+    for (name, value) in login.get_envs() {
+        shell = shell.env(name, value.expect("nothing is taken away"));
+    }
+    let mut session = shell.pty();
+    session.expect("Password: ");
+    session.send([3]);
+    session.expect("end");
+    let (_, screen) = session.finish();
+    assert!(screen.lines().any(|line| line.trim() == "echo"), "{screen}");
 }
 
 fn flags_that_make_no_sense_are_refused(bed: &Bed) {
