@@ -90,6 +90,11 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::None, Self::Gzip, Self::Zstd];
+}
+
 impl Image {
     /// An image of one layer.
     pub fn new(config: Value, layer: Layer) -> Self {

@@ -1,14 +1,12 @@
 //! A private engine: Corten, Debian's dockerd, or one that is already there.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -387,12 +385,11 @@ impl Engine {
 
     /// Ends an engine that a command has started.
     fn stop_started(&self) {
-        let Some(pid) = self.started_pid() else { return };
-        if let Some(pid) = Pid::from_raw(pid as i32) {
-            // Fails only when it has ended since.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let ended = eventually(Duration::from_secs(20), || self.started_pid().is_none().then_some(()));
+        let Some(pid) = self.started_pid().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
+        // Fails only when it has ended since.
+        let _ = kill_process(pid, Signal::TERM);
+        // Its file goes before it does.
+        let ended = eventually(Duration::from_secs(20), || test_kill_process(pid).is_err().then_some(()));
         assert!(ended.is_some() || std::thread::panicking(), "the engine did not end within 20 s of SIGTERM");
     }
 
@@ -407,12 +404,13 @@ impl Engine {
     }
 
     fn wait_until_ready(&mut self) {
+        let http = self.http();
         let ready = eventually(Duration::from_secs(30), || {
             let process = self.process.as_mut().expect("the engine was started");
             if process.try_wait().expect("wait for the engine").is_some() {
                 return Some(false);
             }
-            answers_ping(&self.socket).ok()?.then_some(true)
+            http.answers_ping().ok()?.then_some(true)
         });
         assert_eq!(ready, Some(true), "the engine does not answer\n{}", self.log());
     }
@@ -467,14 +465,4 @@ fn external_socket() -> PathBuf {
     let path =
         host.strip_prefix("unix://").expect("the tests reach an external engine by a unix:// DOCKER_HOST");
     PathBuf::from(path)
-}
-
-/// A process that a killed engine has forked may still have its socket: it takes the connection and never answers.
-fn answers_ping(socket: &Path) -> std::io::Result<bool> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer.starts_with(b"HTTP/1.1 200 "))
 }

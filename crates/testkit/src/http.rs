@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
+const PING_LIMIT: Duration = Duration::from_secs(5);
 
 /// The key of the specification's example.
 const WEBSOCKET_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -98,6 +99,17 @@ impl Http {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WEBSOCKET_KEY}\r\n\r\n"
         );
         self.send(head.as_bytes())
+    }
+
+    /// Whether the engine answers; an error where nobody does. A process that a killed engine has forked may still have its
+    /// socket: it takes the connection and never answers.
+    pub(crate) fn answers_ping(&self) -> std::io::Result<bool> {
+        let mut connection = UnixStream::connect(&self.socket)?;
+        connection.set_read_timeout(Some(PING_LIMIT))?;
+        connection.write_all(head("GET", "/_ping", "application/json", 0).as_bytes())?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer)?;
+        Ok(answer.starts_with(b"HTTP/1.1 200 "))
     }
 
     fn send(&self, bytes: &[u8]) -> Stream {

@@ -154,6 +154,13 @@ impl Registry {
         self.reference(name)
     }
 
+    /// As [`push`](Self::push), of an archive that is in memory; `transport` is its kind in skopeo's words.
+    pub fn push_archive(&self, transport: &str, archive: &[u8], name: &str) -> String {
+        let path = self.directory.path().join("archive.tar");
+        fs::write(&path, archive).expect("write an archive");
+        self.push(&format!("{transport}:{}", path.display()), name)
+    }
+
     fn push_flags(&self) -> Vec<String> {
         let mut flags = Vec::new();
         if self.settings.has_account {

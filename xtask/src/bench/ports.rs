@@ -118,7 +118,7 @@ const WAYS: [Way; 3] = [
 ];
 
 fn requests(bench: &Bench, table: &mut Table) -> Result<()> {
-    if !bench.wants("HTTP") {
+    if !WAYS.iter().any(|way| bench.wants(way.name)) {
         return Ok(());
     }
     let program = std::env::current_exe().context("find this program")?;

@@ -1,15 +1,14 @@
 //! Images of containers and of archives: `commit` and `import`.
 
-use std::io::Write;
 use std::time::Duration;
 
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use testkit::archive::{Compression, Layer};
 use testkit::{Bed, eventually, with_each_client};
 
 use crate::CORTEN;
 use crate::images::on_busybox;
+use crate::run::wait_for_log;
 
 with_each_client!(
     committed_image_has_what_the_container_changed,
@@ -107,9 +106,17 @@ fn changes_that_make_files_are_refused(bed: &Bed) {
 }
 
 fn running_container_is_committed_and_goes_on(bed: &Bed) {
-    bed.ok(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo text > /file; sleep 1000"]);
-    let written = || bed.run(["exec", "box", "cat", "/file"]).text() == "text\n";
-    assert!(eventually(Duration::from_secs(20), || written().then_some(())).is_some());
+    bed.ok([
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        "echo text > /file; echo written; sleep 1000",
+    ]);
+    wait_for_log(bed, "box", "written");
     for (name, options) in [("paused", &["--pause"][..]), ("free", &["--pause=false"][..])] {
         bed.ok(["commit"].into_iter().chain(options.iter().copied()).chain(["box", name]));
         assert_eq!(bed.ok(["run", "--rm", name, "cat", "/file"]), "text");
@@ -177,11 +184,7 @@ fn root(text: &str) -> Vec<u8> {
 }
 
 fn import_reads_files_compressed_or_not(bed: &Bed) {
-    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&root("gzip")).and_then(|()| encoder.try_finish()).expect("memory takes everything");
-    for (name, bytes) in
-        [("plain", root("plain")), ("gzip", encoder.finish().expect("memory takes everything"))]
-    {
+    for (name, bytes) in [("plain", root("plain")), ("gzip", Compression::Gzip.apply(&root("gzip")))] {
         let file = bed.engine.directory().join(name);
         std::fs::write(&file, bytes).expect("write a file");
         bed.cli(["import"]).arg(&file).arg(format!("{name}:1")).run().expect_ok();

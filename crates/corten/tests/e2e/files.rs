@@ -9,6 +9,7 @@ use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
 use crate::images::on_busybox;
+use crate::run::wait_for_log;
 
 with_each_client!(
     diff_tells_what_was_added_changed_and_deleted,
@@ -123,10 +124,17 @@ fn export_keeps_owners_modes_links_and_devices(bed: &Bed) {
 }
 
 fn running_container_is_exported(bed: &Bed) {
-    bed.ok(["run", "-d", "--name", "box", "busybox", "sh", "-c", "echo text > /file; sleep 1000"]);
-    let written = || bed.run(["exec", "box", "cat", "/file"]).text() == "text\n";
-    let waited = testkit::eventually(std::time::Duration::from_secs(20), || written().then_some(()));
-    assert!(waited.is_some());
+    bed.ok([
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        "echo text > /file; echo written; sleep 1000",
+    ]);
+    wait_for_log(bed, "box", "written");
     let entries = entries(&bed.run(["container", "export", "box"]).expect_ok().stdout);
     assert_eq!(entries["file"].1, b"text\n");
     assert_eq!(bed.field("box", "{{.State.Running}}"), "true");

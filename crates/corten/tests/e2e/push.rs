@@ -1,10 +1,8 @@
 //! Pushing to a real registry.
 
-use std::net::TcpListener;
-
 use serde_json::json;
 use testkit::archive::{Image, Layer};
-use testkit::registry::{Builder, PASSWORD, Registry};
+use testkit::registry::{Builder, PASSWORD, Registry, free_port};
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
@@ -126,9 +124,7 @@ fn wrong_password_pushes_nothing(bed: &Bed) {
 }
 
 fn registry_that_is_not_there_is_an_error(bed: &Bed) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let reference = format!("{}/app:1", listener.local_addr().expect("its address"));
-    drop(listener);
+    let reference = format!("127.0.0.1:{}/app:1", free_port());
     bed.ok(["tag", "busybox", &reference]);
     bed.run(["push", &reference]).expect_code(1).expect_stderr("connection refused");
 }

@@ -81,25 +81,22 @@ fn python_client_uses_redis_by_name(bed: &Bed) {
     bed.engine.load(Base::Python);
     make(bed, "lab", 0, &[]);
     bed.ok(["run", "-d", "--name", "store", "--network", "lab", "redis"]);
-    let client = "import socket, time\n\
-                  for attempt in range(100):\n\
-                  \x20   try: connection = socket.create_connection(('store', 6379), 5)\n\
-                  \x20   except OSError: time.sleep(0.1)\n\
-                  \x20   else: break\n\
-                  replies = connection.makefile('rb')\n\
-                  connection.sendall(b'SET colour red\\r\\nGET colour\\r\\n')\n\
-                  print(replies.readline().strip().decode())\n\
-                  print(replies.readline().strip().decode())\n\
-                  print(replies.readline().strip().decode())\n";
-    let run = |script: &str| bed.ok(["run", "--rm", "--network", "lab", "python:3", "python3", "-c", script]);
-    assert_eq!(run(client), "+OK\n$3\nred");
+    let ask = |requests: &str, replies: usize| {
+        let script = format!(
+            "import socket, time\n\
+             for attempt in range(100):\n\
+             \x20   try: connection = socket.create_connection(('store', 6379), 5)\n\
+             \x20   except OSError: time.sleep(0.1)\n\
+             \x20   else: break\n\
+             lines = connection.makefile('rb')\n\
+             connection.sendall(b'{requests}')\n\
+             for _ in range({replies}): print(lines.readline().strip().decode())\n"
+        );
+        bed.ok(["run", "--rm", "--network", "lab", "python:3", "python3", "-c", &script])
+    };
+    assert_eq!(ask("SET colour red\\r\\nGET colour\\r\\n", 3), "+OK\n$3\nred");
     // Another client finds what the first one left.
-    let reader = client.replace("SET colour red\\r\\n", "").replacen(
-        "print(replies.readline().strip().decode())\n",
-        "",
-        1,
-    );
-    assert_eq!(run(&reader), "$3\nred");
+    assert_eq!(ask("GET colour\\r\\n", 2), "$3\nred");
     bed.ok(["rm", "-f", "store"]);
     bed.ok(["network", "rm", "lab"]);
 }

@@ -48,7 +48,7 @@ fn inspect(source: &str, file: &Path) -> Value {
 }
 
 fn skopeo_reads_both_forms(bed: &Bed) {
-    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+    for compression in Compression::ALL {
         let file = save(bed, &load_layout(bed, compression));
         let expected: Value = serde_json::from_slice(&sample().configuration()).expect("a configuration");
         assert_eq!(inspect("docker-archive", &file), expected);
@@ -66,7 +66,7 @@ fn skopeo_reads_both_forms(bed: &Bed) {
 }
 
 fn manifest_is_kept_through_archives(bed: &Bed) {
-    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+    for compression in Compression::ALL {
         let image = load_layout(bed, compression);
         let first = std::fs::read(save(bed, &image)).expect("read the archive");
         assert_eq!(digest(&std::fs::read(save(bed, &image)).expect("read it")), digest(&first));
@@ -88,14 +88,12 @@ fn platform_that_is_not_there_is_named(bed: &Bed) {
 /// A pulled image goes on to another registry, where skopeo and dockerd find it.
 #[test]
 fn image_pushed_on_keeps_its_digest_and_runs_elsewhere() {
-    let bed = Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()), Client::Corten);
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let other = Bed::with(Builder::new(Kind::Reference, CORTEN.as_ref()), Client::Docker);
     let (first, second) = (Registry::start(), Registry::start());
-    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+    for compression in Compression::ALL {
         let name = format!("app:{}", format!("{compression:?}").to_lowercase());
-        let file = bed.engine.directory().join("layout.tar");
-        std::fs::write(&file, sample().oci_layout("kept:1", compression)).expect("write an archive");
-        let source = first.push(&format!("oci-archive:{}", file.display()), &name);
+        let source = first.push_archive("oci-archive", &sample().oci_layout("kept:1", compression), &name);
         let pulled = bed.ok(["pull", &source]);
         let digest = pulled.lines().find_map(|line| line.strip_prefix("Digest: ")).expect("a digest");
         let target = second.reference(&name);
@@ -115,7 +113,7 @@ fn image_pushed_on_keeps_its_digest_and_runs_elsewhere() {
 
 #[test]
 fn dockerd_loads_what_was_saved_and_the_reverse() {
-    let bed = Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()), Client::Corten);
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let other = Bed::with(Builder::new(Kind::Reference, CORTEN.as_ref()), Client::Docker);
     bed.engine.load(Base::Debian);
     load_layout(&bed, Compression::Gzip);

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use testkit::archive::Layer;
-use testkit::engine::Builder;
 use testkit::registry::Registry;
-use testkit::{Bed, Client, Kind};
+use testkit::{Bed, Client};
 
 use crate::CORTEN;
 use crate::images::on_busybox;
@@ -16,17 +15,12 @@ const TEXT: &str = "the content of a file\n";
 
 /// An engine with an image from a registry, which is its only one, and that image's name.
 fn start() -> (Bed, Registry, String) {
-    let bed = Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()), Client::Corten);
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     bed.ok(["rmi", "busybox"]);
     let registry = Registry::start();
-    let path = bed.engine.directory().join("app.tar");
     let layer = Layer::new().file("data", 0o644, TEXT.as_bytes()).finish();
-    fs::write(
-        &path,
-        on_busybox(json!({"Cmd": ["busybox", "cat", "/data"]}), vec![layer]).docker_archive("app:1"),
-    )
-    .expect("write an archive");
-    let reference = registry.push(&format!("docker-archive:{}", path.display()), "app:1");
+    let image = on_busybox(json!({"Cmd": ["busybox", "cat", "/data"]}), vec![layer]);
+    let reference = registry.push_archive("docker-archive", &image.docker_archive("app:1"), "app:1");
     bed.ok(["pull", "-q", &reference]);
     (bed, registry, reference)
 }
@@ -35,7 +29,7 @@ fn image_folder(bed: &Bed) -> PathBuf {
     bed.engine.data_root().join("image")
 }
 
-fn tree_of_top_layer(bed: &Bed, image: &str) -> PathBuf {
+pub(super) fn tree_of_top_layer(bed: &Bed, image: &str) -> PathBuf {
     let top = bed.field(image, "{{index .RootFS.Layers 1}}");
     image_folder(bed).join("layers").join(top.trim_start_matches("sha256:")).join("diff")
 }

@@ -10,10 +10,10 @@ use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use serde_json::json;
 use testkit::archive::{Compression, Image, Layer, digest};
 use testkit::cli::Command;
-use testkit::engine::Builder;
 use testkit::registry::Registry;
-use testkit::{Bed, Client, Kind};
+use testkit::{Bed, Client};
 
+use super::check::tree_of_top_layer;
 use crate::CORTEN;
 use crate::images::on_busybox;
 
@@ -125,15 +125,6 @@ fn assert_same(found: &BTreeMap<PathBuf, String>, expected: &BTreeMap<PathBuf, S
     assert_eq!(found.len(), expected.len(), "{:?}", found.keys());
 }
 
-fn start() -> Bed {
-    Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()), Client::Corten)
-}
-
-fn layer_tree(bed: &Bed, image: &str) -> PathBuf {
-    let top = bed.field(image, "{{index .RootFS.Layers 1}}");
-    bed.engine.data_root().join("image/layers").join(top.trim_start_matches("sha256:")).join("diff")
-}
-
 /// Space that a file takes on the disk.
 fn occupied(path: &Path) -> u64 {
     fs::metadata(path).expect("look at a file").blocks() * 512
@@ -141,19 +132,17 @@ fn occupied(path: &Path) -> u64 {
 
 #[test]
 fn every_kind_of_file_survives_registries_archives_and_export() {
-    let bed = start();
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let tree = bed.engine.directory().join("tree");
     make_tree(&tree).expect("make a tree");
     let expected = describe(&tree);
     let image = on_busybox(json!({"Cmd": ["sh"]}), vec![tar(&tree)]);
     let registry = Registry::start();
-    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-        let file = bed.engine.directory().join("layout.tar");
-        fs::write(&file, image.oci_layout("all:1", compression)).expect("write an archive");
+    for compression in Compression::ALL {
         let tag = format!("all:{}", format!("{compression:?}").to_lowercase());
-        let reference = registry.push(&format!("oci-archive:{}", file.display()), &tag);
+        let reference = registry.push_archive("oci-archive", &image.oci_layout("all:1", compression), &tag);
         bed.cli(["pull", "-q", &reference]).limit(LIMIT).run().expect_ok();
-        let pulled = layer_tree(&bed, &reference);
+        let pulled = tree_of_top_layer(&bed, &reference);
         assert_same(&describe(&pulled), &expected);
         assert!(occupied(&pulled.join("sparse")) < 1 << 20, "holes are holes");
 
@@ -162,7 +151,7 @@ fn every_kind_of_file_survives_registries_archives_and_export() {
         bed.cli(["push", "-q", &target]).limit(LIMIT).run().expect_ok();
         bed.ok(["rmi", &reference, &target]);
         bed.cli(["pull", "-q", &target]).limit(LIMIT).run().expect_ok();
-        assert_same(&describe(&layer_tree(&bed, &target)), &expected);
+        assert_same(&describe(&tree_of_top_layer(&bed, &target)), &expected);
         assert_same(&exported(&bed, &target, &expected), &expected);
         bed.ok(["rmi", &target]);
     }
@@ -186,7 +175,7 @@ fn exported(bed: &Bed, image: &str, wanted: &BTreeMap<PathBuf, String>) -> BTree
 
 #[test]
 fn whiteouts_and_opaque_folders_hide_what_is_below_and_nothing_else() {
-    let bed = start();
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let below = Layer::new()
         .directory("a/", 0o755)
         .file("a/gone", 0o644, b"1")
@@ -204,16 +193,14 @@ fn whiteouts_and_opaque_folders_hide_what_is_below_and_nothing_else() {
     let image: Image =
         on_busybox(json!({"Cmd": ["busybox", "sh", "-c", script]}), vec![below.finish(), above.finish()]);
     let registry = Registry::start();
-    let file = bed.engine.directory().join("archive.tar");
-    fs::write(&file, image.docker_archive("wh:1")).expect("write an archive");
-    let reference = registry.push(&format!("docker-archive:{}", file.display()), "wh:1");
+    let reference = registry.push_archive("docker-archive", &image.docker_archive("wh:1"), "wh:1");
     bed.ok(["pull", "-q", &reference]);
     assert_eq!(bed.ok(["run", "--rm", &reference]), "a a/stays b b/new");
 }
 
 #[test]
 fn layer_of_many_entries_is_unpacked_whole() {
-    let bed = start();
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let mut layer = Layer::new();
     for number in 0..ENTRIES {
         layer = layer.file(&format!("many/{}/{number}", number % 100), 0o644, b"");

@@ -137,17 +137,20 @@ fn killed_push_succeeds_when_it_is_repeated() {
     let mut bed = start(Client::Corten);
     let mut random = Random::new();
     bed.engine.load_archive(&archive());
-    for round in 0..ROUNDS {
+    let trial = Registry::start();
+    let name = trial.reference("big:1");
+    bed.ok(["tag", NAME, &name]);
+    let begin = Instant::now();
+    bed.ok(["push", &name]);
+    let duration = begin.elapsed();
+    bed.ok(["rmi", &name]);
+    drop(trial);
+    for _ in 0..ROUNDS {
         let registry = Registry::start();
         let name = registry.reference("big:1");
         bed.ok(["tag", NAME, &name]);
-        let begin = Instant::now();
-        if round == 0 {
-            bed.ok(["push", &name]);
-        }
-        let limit = Duration::from_millis(400).max(begin.elapsed()).as_micros() as u64;
         let running = bed.cli(["push", &name]).spawn();
-        std::thread::sleep(Duration::from_micros(random.below(limit)));
+        std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
         bed.engine.kill();
         running.finish();
         bed.engine.launch();
@@ -165,8 +168,6 @@ fn killed_push_succeeds_when_it_is_repeated() {
 fn killed_pull_leaves_the_whole_image_or_nothing() {
     let mut bed = start(Client::Corten);
     let registry = Registry::start();
-    let path = bed.engine.directory().join("big.tar");
-    fs::write(&path, archive()).expect("write an archive");
-    let reference = registry.push(&format!("docker-archive:{}", path.display()), NAME);
+    let reference = registry.push_archive("docker-archive", &archive(), NAME);
     interrupt(&mut bed, &reference, |bed| bed.cli(["pull", "-q", &reference]));
 }

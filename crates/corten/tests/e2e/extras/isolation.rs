@@ -6,6 +6,7 @@ use std::time::Duration;
 use testkit::{Bed, Client, Command, SecondHost, eventually};
 
 use crate::CORTEN;
+use crate::links::sleeper;
 use crate::ports::free_port;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -15,11 +16,6 @@ fn serve(bed: &Bed, name: &str, options: &[&str]) {
     let head = ["run", "-d", "--name", name].into_iter().chain(options.iter().copied());
     let script = "echo served >/tmp/index.html; exec httpd -f -v -p 7000 -h /tmp";
     bed.ok(head.chain(["busybox", "sh", "-c", script]));
-}
-
-fn sleeper(bed: &Bed, name: &str, options: &[&str]) {
-    let head = ["run", "-d", "--name", name].into_iter().chain(options.iter().copied());
-    bed.ok(head.chain(["busybox", "sleep", "600"]));
 }
 
 fn address(bed: &Bed, container: &str) -> String {

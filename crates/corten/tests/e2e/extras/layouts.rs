@@ -20,7 +20,7 @@ fn image(text: &str) -> Image {
 }
 
 fn oci_layouts_are_loaded(bed: &Bed) {
-    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+    for compression in Compression::ALL {
         let text = format!("{compression:?}");
         let tag = format!("oci:{}", text.to_lowercase());
         let archive =
