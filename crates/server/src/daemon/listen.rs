@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::pidfile::is_alive;
 use super::settings::Group;
 use crate::http::Acceptor;
 
@@ -123,7 +124,7 @@ fn open_tcp(address: SocketAddr) -> Result<Socket, ListenError> {
 fn open_unix(path: &Path, group: &Group) -> Result<Socket, ListenError> {
     let name = format!("unix://{}", path.display());
     let failed = |source| ListenError::Open { host: name.clone(), source };
-    if UnixStream::connect(path).is_ok() {
+    if UnixStream::connect(path).is_ok_and(has_listener) {
         return Err(ListenError::InUse(path.to_owned()));
     }
     if let Some(parent) = path.parent() {
@@ -139,6 +140,16 @@ fn open_unix(path: &Path, group: &Group) -> Result<Socket, ListenError> {
     fs::rename(&hidden.0, path).map_err(failed)?;
     let guard = Some(PathGuard(path.to_owned()));
     Ok(Socket { acceptor: Acceptor::Unix(listener), name, guard })
+}
+
+/// Whether who listens still lives. A child that an engine was making when it was killed has its socket a moment longer.
+fn has_listener(connection: UnixStream) -> bool {
+    let peer = connection
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::UnixStream::from_std(connection))
+        .and_then(|connection| connection.peer_cred());
+    let pid = peer.ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
+    pid.is_none_or(is_alive)
 }
 
 fn group_id(group: &Group) -> Result<Option<u32>, ListenError> {

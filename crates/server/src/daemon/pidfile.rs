@@ -48,7 +48,7 @@ impl Pidfile {
 }
 
 /// Whether there is such a process, other than one that ended and that nobody has waited for.
-fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The state follows the program's name, which may itself have brackets and spaces (proc(5)).
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
