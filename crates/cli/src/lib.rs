@@ -11,6 +11,7 @@
 //! | `format`, `text` | Go templates, tables, sizes, ages |
 //! | `terminal`, `stream` | raw mode, signals, size; the copies between an attached container and the user |
 //! | `config`, `autostart`, `app` | where the engine is, and that it runs |
+//! | `outline`, `upload` | archives on their way to the engine, without what it has |
 //! | `commands` | one file each |
 //!
 //! It is *not* an engine: whatever it does, it does through the API.
@@ -26,6 +27,7 @@ mod failure;
 mod flag;
 mod format;
 mod opts;
+mod outline;
 mod output_file;
 mod progress;
 mod root;

@@ -1,17 +1,22 @@
 //! `load`: images from an archive.
 
+use std::collections::BTreeSet;
+use std::io::Seek as _;
+use std::ops::Range;
 use std::os::fd::AsFd;
 
 use api::image::LoadOptions;
+use client::Client;
 
 use super::pull::platform_json;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
 use crate::failure::{Failure, io_text};
 use crate::flag::{Flag, Options};
+use crate::outline::Outline;
 use crate::progress::{self, Sink};
 use crate::terminal;
-use crate::upload::read_stream;
+use crate::upload::{read_parts, read_stream};
 
 /// Loads images from an archive.
 pub(crate) struct Load;
@@ -41,7 +46,7 @@ impl Leaf for Load {
 
     fn run(app: &App, flags: LoadFlags, _: Vec<String>) -> Result<(), Failure> {
         let platform = platform_json(&flags.platform)?;
-        let file = open(&flags.input)?;
+        let mut file = open(&flags.input)?;
         let quiet = flags.quiet || !terminal::stdout_is_terminal();
         let client = app.client()?;
         app.block_on(async {
@@ -49,10 +54,31 @@ impl Leaf for Load {
                 quiet,
                 platforms: Some(platform).filter(|it| !it.is_empty()).into_iter().collect(),
             };
+            if let Some(parts) = new_parts(client, &file).await {
+                let same = file.try_clone().map_err(|error| Failure::message(io_text(&error)))?;
+                let lines = client.load_images(&options, read_parts(same, parts)).await?;
+                if progress::show(lines, Sink::Stdout).await.is_ok() {
+                    return Ok(());
+                }
+                // An image has gone since, or has lost a layer.
+                file.rewind().map_err(|error| Failure::message(io_text(&error)))?;
+            }
             let lines = client.load_images(&options, read_stream(file)).await?;
             progress::show(lines, Sink::Stdout).await
         })
     }
+}
+
+/// The parts of an archive that the engine has not, if that can be told and is not all of it.
+async fn new_parts(client: &Client, file: &std::fs::File) -> Option<Vec<Range<u64>>> {
+    let outline = Outline::of(file)?;
+    let mut known = BTreeSet::new();
+    for image in outline.images() {
+        if client.inspect_image(image.id.as_str()).await.is_ok() {
+            known.insert(image.id.clone());
+        }
+    }
+    outline.without(|id| known.contains(id))
 }
 
 fn open(path: &str) -> Result<std::fs::File, Failure> {

@@ -11,6 +11,7 @@ use crate::images::on_busybox;
 
 with_each_client!(
     saved_image_is_the_same_when_loaded,
+    image_that_is_there_is_loaded_again,
     several_images_are_saved_in_one_archive,
     archive_goes_to_standard_output,
     repository_is_saved_with_all_its_tags,
@@ -38,6 +39,19 @@ fn saved_image_is_the_same_when_loaded(bed: &Bed) {
     let text = bed.cli(["load", "-i"]).arg(&file).run().expect_ok().text();
     assert!(text.contains("Loaded image: saved:1"), "{text}");
     assert_eq!(bed.field("saved:1", "{{.Id}}"), image.id());
+    assert_eq!(bed.ok(["run", "--rm", "saved:1"]), "content4");
+}
+
+fn image_that_is_there_is_loaded_again(bed: &Bed) {
+    let image = layered("content");
+    bed.engine.load_archive(&image.docker_archive("saved:1"));
+    let file = bed.engine.directory().join("saved.tar");
+    bed.cli(["save", "-o"]).arg(&file).arg("saved:1").run().expect_ok();
+    bed.ok(["tag", "saved:1", "other:1"]);
+    bed.ok(["rmi", "saved:1"]);
+    let text = bed.cli(["load", "-i"]).arg(&file).run().expect_ok().text();
+    assert!(text.contains("Loaded image: saved:1"), "{text}");
+    assert_eq!(bed.field("saved:1", "{{.Id}}"), bed.field("other:1", "{{.Id}}"));
     assert_eq!(bed.ok(["run", "--rm", "saved:1"]), "content4");
 }
 

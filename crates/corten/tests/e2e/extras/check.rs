@@ -108,6 +108,19 @@ fn damaged_archives_are_fetched_again_by_a_pull() {
 }
 
 #[test]
+fn archives_that_were_put_out_of_use_come_back_by_a_load() {
+    let (bed, _registry, image) = start();
+    let file = bed.engine.directory().join("saved.tar");
+    bed.cli(["save", "-o"]).arg(&file).arg(&image).run().expect_ok();
+    let archives = archives(&bed);
+    archives.iter().for_each(|path| damage(path));
+    bed.ok(["system", "check", "--repair"]);
+    bed.cli(["load", "-i"]).arg(&file).run().expect_ok();
+    expect_sound(&bed, &image);
+    assert!(archives.iter().all(|path| path.exists()));
+}
+
+#[test]
 fn image_without_its_configuration_is_removed_and_pulled_again() {
     let (bed, _registry, image) = start();
     let id = bed.field(&image, "{{.Id}}");
