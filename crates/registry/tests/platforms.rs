@@ -14,7 +14,7 @@ use image::manifest::media;
 use image::{Force, Removed, Users};
 use oci::{Digest, Platform, Reference};
 use registry::{Error, Outcome, PushRequest, Pushed, Status};
-use support::{Client, client, image_for, layer, noise, status};
+use support::{Client, client, image_for, layer, noise, plain_layer, status};
 
 /// A media type and what has it.
 type Document = (String, Vec<u8>);
@@ -35,6 +35,10 @@ fn platform(architecture: &str) -> Platform {
 impl Shelf {
     /// With an image for this machine and one for another, under `tag`.
     fn with_index(tag: &str) -> (Self, Digest) {
+        Self::with_layers(tag, layer)
+    }
+
+    fn with_layers(tag: &str, layer: fn(&str, &[u8]) -> (Vec<u8>, Digest)) -> (Self, Digest) {
         let shelf = Self::default();
         let host = Platform::host().architecture;
         let shared = layer("shared", &noise(2000, 1));
@@ -225,6 +229,25 @@ async fn one_platform_goes_on_as_its_manifest_and_all_as_the_index() {
 }
 
 #[tokio::test]
+async fn plain_layers_of_an_index_are_pushed_as_its_manifests_name_them() {
+    let (shelf, index) = Shelf::with_layers("1", plain_layer);
+    let (source, client, target) = (client(), client(), Shelf::default());
+    let name = format!("{}/app:1", shelf.serve().await);
+    pull(&source, &name, &Platform::host().architecture).await;
+    pull(&source, &name, OTHER).await;
+    // An archive does not say that a registry has the same.
+    let mut archive = Vec::new();
+    let saved = source.store.save(std::slice::from_ref(&name), &[]).unwrap();
+    saved.into_reader().read_to_end(&mut archive).unwrap();
+    client.store.load(&archive[..], &[]).unwrap();
+    let on = format!("{}/app:2", target.serve().await);
+    client.store.tag(&name, &Reference::parse(&on).unwrap()).unwrap();
+    let pushed = push(&client, &on, None).await.unwrap();
+    assert_eq!(pushed[0].digest, index);
+    assert_eq!(*target.blobs.lock().unwrap(), *shelf.blobs.lock().unwrap());
+}
+
+#[tokio::test]
 async fn removal_of_a_platform_leaves_the_other_and_of_the_name_nothing() {
     let (shelf, _) = Shelf::with_index("1");
     let client = client();
@@ -288,12 +311,18 @@ async fn archive_has_all_platforms_or_those_asked_for() {
     part.store.load(&save(&[])[..], &[platform(OTHER)]).unwrap();
     assert_eq!(part.store.resolve(&name).unwrap().config.platform(), platform(OTHER));
     let single = client();
+    let damaged = source.folder.path().join("image/blobs/sha256").join(index.hex());
     single.store.load(&save(&[platform(OTHER)])[..], &[]).unwrap();
     assert_eq!(single.store.images().unwrap().len(), 1);
     assert_eq!(single.store.resolve(&name).unwrap().config.platform(), platform(OTHER));
     let error =
         source.store.save(std::slice::from_ref(&name), &[platform("riscv64")]).unwrap_err().to_string();
     assert!(error.contains("does not provide"), "{error}");
+    // Without the index its images are saved all the same.
+    std::fs::write(damaged, "{}").unwrap();
+    let both = client();
+    both.store.load(&save(&[])[..], &[]).unwrap();
+    assert_eq!(both.store.images().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -27,15 +27,22 @@ pub(crate) struct TestImage {
 
 /// A layer with one file, compressed with gzip.
 pub(crate) fn layer(path: &str, content: &[u8]) -> (Vec<u8>, Digest) {
+    let (tar, diff_id) = plain_layer(path, content);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&tar).unwrap();
+    (encoder.finish().unwrap(), diff_id)
+}
+
+/// The same without compression. Manifests are not asked for media types that are true.
+pub(crate) fn plain_layer(path: &str, content: &[u8]) -> (Vec<u8>, Digest) {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o644);
     builder.append_data(&mut header, path, content).unwrap();
     let tar = builder.into_inner().unwrap();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(&tar).unwrap();
-    (encoder.finish().unwrap(), Digest::of(&tar))
+    let diff_id = Digest::of(&tar);
+    (tar, diff_id)
 }
 
 /// Bytes that do not compress.
