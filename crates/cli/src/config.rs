@@ -163,6 +163,11 @@ impl Config {
         Place { keeper: self.keeper(address), file: self.directory.join("config.json") }
     }
 
+    /// Where lists of images in the making are kept.
+    pub(crate) fn manifests(&self) -> PathBuf {
+        self.directory.join("manifests")
+    }
+
     fn keeper(&self, address: &str) -> Option<Keeper> {
         let named = self.cred_helpers.get(address).unwrap_or(&self.creds_store);
         (!named.is_empty()).then(|| Keeper(named.clone()))

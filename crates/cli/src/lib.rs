@@ -12,9 +12,11 @@
 //! | `terminal`, `stream` | raw mode, signals, size; the copies between an attached container and the user |
 //! | `config`, `autostart`, `app` | where the engine is, and that it runs |
 //! | `outline`, `upload` | archives on their way to the engine, without what it has |
+//! | `manifests` | lists of images in the making, kept as `docker` keeps them |
 //! | `commands` | one file each |
 //!
-//! It is *not* an engine: whatever it does, it does through the API.
+//! It is *not* an engine: whatever it does, it does through the API. The exception is `manifest`, which speaks to registries
+//! itself, with the credentials of the user and without an engine, as `docker manifest` does.
 
 mod app;
 mod autostart;
@@ -26,6 +28,7 @@ mod credentials;
 mod failure;
 mod flag;
 mod format;
+mod manifests;
 mod opts;
 mod outline;
 mod output_file;

@@ -129,6 +129,9 @@ pub struct PlatformSpec {
     /// Version of the operating system.
     #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
+    /// What the operating system must have.
+    #[serde(default, rename = "os.features", skip_serializing_if = "Option::is_none")]
+    pub os_features: Option<Vec<String>>,
 }
 
 impl PlatformSpec {
@@ -172,6 +175,7 @@ impl Index {
 }
 
 /// A document by its kind.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     /// The manifest of one image.

@@ -144,6 +144,12 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same reference with this digest as well.
+    #[must_use]
+    pub fn and_digest(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
     /// The repository alone.
     #[must_use]
     pub fn repository(&self) -> Self {

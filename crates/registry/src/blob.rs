@@ -44,6 +44,22 @@ pub(crate) async fn fetch_config(
     }
 }
 
+/// The configuration of an image, verified.
+pub(crate) async fn fetch_verified_config(
+    session: &Session<'_>,
+    config: &Config,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, Error> {
+    let content = fetch_config(session, config, blob).await?;
+    match blob.digest.verifies(&content) {
+        true => Ok(content),
+        false => {
+            let (expected, actual) = (blob.digest.clone(), Digest::of(&content));
+            Err(image::Error::Digest { what: "image config", expected, actual }.into())
+        }
+    }
+}
+
 /// A layer on its way.
 pub(crate) struct LayerDownload<'a> {
     pub(crate) session: &'a Session<'a>,

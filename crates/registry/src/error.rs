@@ -62,6 +62,12 @@ pub enum Error {
     /// What is to be pushed is named by a digest.
     #[error("cannot push a digest reference")]
     PushByDigest,
+    /// A name stands for a list of images where one image is wanted.
+    #[error("{0} is a manifest list")]
+    List(String),
+    /// A name stands for no list of images where one is wanted.
+    #[error("{0} is no manifest list")]
+    NoList(String),
     /// The registry has something else than what was sent.
     #[error("the registry has {actual} under {reference} instead of {expected}")]
     OtherDigest {
@@ -185,6 +191,8 @@ impl Error {
             | Self::TooManyTags(_)
             | Self::Host(_)
             | Self::Nesting(_)
+            | Self::List(_)
+            | Self::NoList(_)
             | Self::PushByDigest => ErrorKind::Invalid,
             Self::Api(_)
             | Self::Login { .. }

@@ -25,6 +25,7 @@
 mod auth;
 mod blob;
 mod distribution;
+mod documents;
 mod error;
 mod hosts_file;
 mod login;
@@ -45,6 +46,7 @@ use url::Url;
 
 pub use auth::Credentials;
 pub use distribution::Distribution;
+pub use documents::{Found, ImageDocument, Mounted, Writer};
 pub use error::{ApiError, Error, ErrorKind};
 pub use network::parse_mirror;
 pub use progress::{Detail, Outcome, Progress, ProgressSink};

@@ -180,6 +180,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the registry is spoken to by TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
     /// Whether a URL is the registry's own, so that it may get credentials.
     pub(crate) fn is_own(&self, url: &Url) -> bool {
         url.origin() == self.base.origin()

@@ -77,6 +77,8 @@ pub struct Image {
     pub config: Value,
     /// Uncompressed tar archives, the lowest first.
     pub layers: Vec<Vec<u8>>,
+    /// The architecture that it claims to be for; this machine's at first.
+    pub architecture: String,
 }
 
 /// How the layers of an OCI layout are compressed.
@@ -98,7 +100,13 @@ impl Compression {
 impl Image {
     /// An image of one layer.
     pub fn new(config: Value, layer: Layer) -> Self {
-        Self { config, layers: vec![layer.finish()] }
+        Self { config, layers: vec![layer.finish()], architecture: architecture().to_owned() }
+    }
+
+    /// The same for another architecture.
+    #[must_use]
+    pub fn for_architecture(self, architecture: &str) -> Self {
+        Self { architecture: architecture.to_owned(), ..self }
     }
 
     /// The configuration that the image's ID is the digest of.
@@ -108,7 +116,7 @@ impl Image {
             .map(|number| json!({"created": CREATED, "created_by": format!("layer {number}")}))
             .collect();
         let document = json!({
-            "architecture": architecture(), "os": "linux", "created": CREATED, "config": self.config,
+            "architecture": self.architecture, "os": "linux", "created": CREATED, "config": self.config,
             "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history,
         });
         document.to_string().into_bytes()

@@ -88,7 +88,7 @@ impl<'a> Scene<'a> {
     fn new(bench: &'a Bench) -> Result<Self> {
         let archive = bench.corten.directory().join("large.tar");
         let layers = (0..LAYERS).map(layer).collect();
-        let image = Image { config: json!({"Cmd": ["true"]}), layers };
+        let image = Image { layers, ..Image::new(json!({"Cmd": ["true"]}), Layer::new()) };
         fs::write(&archive, image.docker_archive(NAME)).context("write the image")?;
         let registry = Registry::start();
         let reference = registry.push(&format!("docker-archive:{}", archive.display()), NAME);

@@ -20,6 +20,7 @@ mod load;
 mod login;
 mod logs;
 mod man;
+mod manifest;
 mod network;
 mod port;
 mod prune;
@@ -101,6 +102,7 @@ pub(crate) const COMMON: &[Command] = &[
 pub(crate) const MANAGEMENT: &[Command] = &[
     Command::group("container", "Manage containers", CONTAINER),
     Command::group("image", "Manage images", IMAGE),
+    Command::group("manifest", "Manage manifests and lists of manifests", manifest::COMMANDS),
     Command::group("network", "Manage networks", network::COMMANDS),
     Command::group("system", "Manage the engine", SYSTEM),
 ];

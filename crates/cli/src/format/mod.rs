@@ -5,6 +5,7 @@ mod inspect;
 mod json;
 mod list;
 mod template;
+pub(crate) mod whitespace;
 
 pub(crate) use inspect::{InspectFormat, pretty};
 pub(crate) use json::Node;

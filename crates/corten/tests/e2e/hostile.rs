@@ -26,8 +26,8 @@ fn victim(bed: &Bed) -> String {
 
 /// Loads an image; a refusal is as good as containment.
 fn load(bed: &Bed, layers: Vec<Layer>) {
-    let image =
-        Image { config: json!({"Cmd": ["/x"]}), layers: layers.into_iter().map(Layer::finish).collect() };
+    let mut image = Image::new(json!({"Cmd": ["/x"]}), Layer::new());
+    image.layers = layers.into_iter().map(Layer::finish).collect();
     let archive = image.docker_archive("hostile:1");
     bed.engine.http().request("POST", "/images/load?quiet=1", "application/x-tar", &archive);
     // Preparing a container's root would extract what loading has not.

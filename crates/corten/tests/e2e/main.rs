@@ -22,6 +22,7 @@ mod limits;
 mod links;
 mod login;
 mod logs;
+mod manifest;
 mod mounts;
 mod names;
 mod namespaces;

@@ -1,0 +1,203 @@
+//! Manifests and indexes by themselves, for whoever keeps no images: looking them up, and putting others in their place.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use image::manifest::{Descriptor, Document, PlatformSpec};
+use oci::{Digest, Reference};
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+use crate::blob::fetch_verified_config;
+use crate::error::Error;
+use crate::manifest::{Fetched, fetch, key_of};
+use crate::network::hosts;
+use crate::push::PutManifest;
+use crate::session::{Access, Session};
+use crate::{Config, Credentials, Registry};
+
+/// Images of a list that are looked up at the same time.
+const PARALLEL: usize = 4;
+
+/// What a name stands for in its registry, and the way to what it names.
+pub struct Found<'a> {
+    config: &'a Config,
+    session: Session<'a>,
+    reference: Reference,
+    document: Fetched,
+}
+
+/// The manifest of one image in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageDocument {
+    /// What it was found by; an image of a list, by its digest as well.
+    pub reference: Reference,
+    /// What it is, with its platform: by the list, or else by its configuration.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// A repository that is written to.
+pub struct Writer<'a> {
+    config: &'a Config,
+    session: Session<'a>,
+}
+
+/// What became of the wish that a registry take a blob over from another repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounted {
+    /// It has it now.
+    Yes,
+    /// It wants to be sent it.
+    No,
+}
+
+impl Registry {
+    /// Looks up what a name stands for, in the first place that has it. Without tag and digest it is the tag `latest`.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or sends something that is not what it should be.
+    pub async fn look_up(
+        &self,
+        reference: &Reference,
+        credentials: Option<Credentials>,
+    ) -> Result<Found<'_>, Error> {
+        let reference = reference.clone().or_latest();
+        let mut last = None;
+        for host in hosts(&self.config, reference.domain())? {
+            if !host.serves(&reference) {
+                continue;
+            }
+            let credentials = credentials.clone().filter(|_| host.is_own);
+            let found = async {
+                let session =
+                    Session::connect(&self.config, &host, &reference, credentials, Access::Pull).await?;
+                let document = fetch(&session, &reference, &key_of(&reference), reference.digest()).await?;
+                Ok((session, document))
+            };
+            match found.await {
+                Ok((session, document)) => {
+                    return Ok(Found { config: &self.config, session, reference, document });
+                }
+                Err(error) if Error::may_be_better_elsewhere(&error) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::Host(reference.domain().to_owned())))
+    }
+
+    /// Opens a repository for writing, also of blobs from these other repositories of the same registry.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses.
+    pub async fn writer(
+        &self,
+        reference: &Reference,
+        sources: &[String],
+        credentials: Option<Credentials>,
+    ) -> Result<Writer<'_>, Error> {
+        let hosts = hosts(&self.config, reference.domain())?;
+        let host = hosts.iter().find(|host| host.capabilities.push);
+        let host = host.ok_or_else(|| Error::Host(reference.domain().to_owned()))?;
+        let credentials = credentials.filter(|_| host.is_own);
+        let access = Access::Push(sources);
+        let session = Session::connect(&self.config, host, reference, credentials, access).await?;
+        Ok(Writer { config: &self.config, session })
+    }
+}
+
+impl Found<'_> {
+    /// Whether it came by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.session.is_encrypted()
+    }
+
+    /// Whether it is a list of images.
+    pub fn is_list(&self) -> bool {
+        matches!(self.document.document, Document::Index(_))
+    }
+
+    /// The image that the name stands for.
+    ///
+    /// # Errors
+    /// When it is a list, or its configuration cannot be had.
+    pub async fn image(&self) -> Result<ImageDocument, Error> {
+        self.described(self.reference.clone(), &self.document, None).await
+    }
+
+    /// All images of the list that the name stands for, in its order.
+    ///
+    /// # Errors
+    /// When it is no list, or one of the images cannot be had or is itself a list.
+    pub async fn images(&self) -> Result<Vec<ImageDocument>, Error> {
+        let Document::Index(index) = &self.document.document else {
+            return Err(Error::NoList(self.reference.to_string()));
+        };
+        let images = index.manifests.iter().map(|entry| self.entry(entry));
+        stream::iter(images).buffered(PARALLEL).try_collect().await
+    }
+
+    async fn entry(&self, entry: &Descriptor) -> Result<ImageDocument, Error> {
+        let reference = self.reference.and_digest(entry.digest.clone());
+        let found = fetch(&self.session, &reference, entry.digest.as_str(), Some(&entry.digest)).await?;
+        // What a list says of a platform counts for more than what the image says.
+        self.described(reference, &found, Some(entry.platform.clone().unwrap_or_default())).await
+    }
+
+    async fn described(
+        &self,
+        reference: Reference,
+        found: &Fetched,
+        platform: Option<PlatformSpec>,
+    ) -> Result<ImageDocument, Error> {
+        let Document::Manifest(manifest) = &found.document else {
+            return Err(Error::List(reference.to_string()));
+        };
+        let config = fetch_verified_config(&self.session, self.config, &manifest.config).await?;
+        let own = || serde_json::from_slice(&config).unwrap_or_default();
+        let platform = Some(platform.unwrap_or_else(own));
+        let descriptor = Descriptor { platform, ..found.descriptor.clone() };
+        Ok(ImageDocument { reference, descriptor, content: found.content.clone() })
+    }
+}
+
+impl Writer<'_> {
+    /// Asks the registry to take a blob over from another of its repositories.
+    ///
+    /// # Errors
+    /// When it cannot be reached or refuses.
+    pub async fn mount(&self, blob: &Digest, source: &str) -> Result<Mounted, Error> {
+        let mut attempt = 1;
+        loop {
+            match self.mount_once(blob, source).await {
+                Err(error) if error.is_transient() && attempt < self.config.attempts => {
+                    tokio::time::sleep(error.pause(self.config, attempt)).await;
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn mount_once(&self, blob: &Digest, source: &str) -> Result<Mounted, Error> {
+        let mut url = self.session.url("blobs/uploads/")?;
+        url.query_pairs_mut().append_pair("mount", blob.as_str()).append_pair("from", source);
+        let empty = |builder: RequestBuilder| Ok(builder.header(CONTENT_LENGTH, 0));
+        let response = self.session.request(Method::POST, &url, &empty).await?;
+        if response.status() == StatusCode::CREATED {
+            return Ok(Mounted::Yes);
+        }
+        let location = self.session.location(&response)?;
+        // Nobody goes on with the upload that was begun instead; registries forget it by themselves, too.
+        let _ = self.session.request(Method::DELETE, &location, &|builder| Ok(builder)).await;
+        Ok(Mounted::No)
+    }
+
+    /// Puts a manifest or index under a tag or digest.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached, refuses, or has something else afterwards.
+    pub async fn put(&self, name: &Reference, descriptor: &Descriptor, document: &[u8]) -> Result<(), Error> {
+        let key = key_of(name);
+        PutManifest { session: &self.session, name, key: &key, descriptor, document }.run(self.config).await
+    }
+}
