@@ -1,24 +1,20 @@
 //! Downloading blobs: as one stream of bytes, over as many connections as it takes.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf as _;
 use image::manifest::{Descriptor, MAX_CONFIG_SIZE};
 use image::{Ingest, PartialBlob};
 use oci::Digest;
 use reqwest::{Response, StatusCode};
-use tokio::sync::mpsc;
 
 use crate::Config;
 use crate::error::{Error, ErrorKind};
+use crate::pipe::{Sender, pipe};
 use crate::progress::{Meter, Progress, ProgressSink};
 use crate::pull::blocking;
 use crate::session::{Request, Session, limited_body, network_error};
-
-/// Pieces that wait between the network and the unpacker, of some ten kilobytes each.
-const PIECES: usize = 32;
 
 /// A small blob as a whole; the caller verifies it.
 pub(crate) async fn fetch_config(
@@ -88,16 +84,15 @@ impl LayerDownload<'_> {
     }
 
     async fn bring(&self, ingest: &Arc<Ingest>, partial: PartialBlob) -> Result<(), Error> {
-        let (sender, receiver) = mpsc::channel(PIECES);
+        let (sender, mut receiver) = pipe();
         let begun = partial.length();
         let unpacking = {
             let ingest = Arc::clone(ingest);
             let (blob, diff_id) = (self.blob.clone(), self.diff_id.clone());
             let mut meter = Meter::new(self.sink, self.id(), "Extracting", blob.size);
             tokio::task::spawn_blocking(move || {
-                let mut reader = Pieces { receiver, current: Bytes::new(), is_done: false };
                 let progress = &mut |bytes| meter.add(bytes);
-                ingest.resume_layer(&partial, &blob, &diff_id, &mut reader, progress)
+                ingest.resume_layer(&partial, &blob, &diff_id, &mut receiver, progress)
             })
         };
         let downloaded = self.download(sender, begun).await;
@@ -118,7 +113,7 @@ impl LayerDownload<'_> {
     }
 
     /// Sends all bytes after the first ones, going on where a broken connection stopped.
-    async fn download(&self, sender: mpsc::Sender<Piece>, mut received: u64) -> Result<(), Error> {
+    async fn download(&self, sender: Sender, mut received: u64) -> Result<(), Error> {
         let mut meter = Meter::new(self.sink, self.id(), "Downloading", self.blob.size);
         if received > 0 {
             meter.add(received);
@@ -144,8 +139,7 @@ impl LayerDownload<'_> {
             (self.sink)(Progress::step(self.id(), "Verifying Checksum"));
             (self.sink)(Progress::step(self.id(), "Download complete"));
         }
-        // A receiver that is gone has an error to tell.
-        let _ = sender.send(Piece::End).await;
+        sender.finish().await;
         Ok(())
     }
 
@@ -158,12 +152,7 @@ impl LayerDownload<'_> {
         tokio::time::sleep(delay).await;
     }
 
-    async fn attempt(
-        &self,
-        sender: &mpsc::Sender<Piece>,
-        received: &mut u64,
-        meter: &mut Meter,
-    ) -> Result<(), Error> {
+    async fn attempt(&self, sender: &Sender, received: &mut u64, meter: &mut Meter) -> Result<(), Error> {
         let path = format!("blobs/{}", self.blob.digest);
         let mut response = self.session.get(&Request { path: &path, accept: &[], from: *received }).await?;
         let mut skip = *received - resumed_at(&response, *received);
@@ -179,7 +168,7 @@ impl LayerDownload<'_> {
             }
             *received += chunk.len() as u64;
             meter.add(chunk.len() as u64);
-            if sender.send(Piece::Bytes(chunk)).await.is_err() || *received > self.blob.size {
+            if !sender.send(chunk).await || *received > self.blob.size {
                 return Ok(()); // the unpacker has seen enough, and says why
             }
         }
@@ -197,33 +186,4 @@ fn resumed_at(response: &Response, wanted: u64) -> u64 {
     let range = response.headers().get("content-range").and_then(|range| range.to_str().ok());
     let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
     if is_partial && range.is_none_or(|range| range.starts_with(&starts)) { wanted } else { 0 }
-}
-
-/// What the download sends to the unpacker.
-enum Piece {
-    Bytes(Bytes),
-    /// All of it was sent. A stream without it was cut off.
-    End,
-}
-
-/// The other side of the stream, for a thread that blocks.
-struct Pieces {
-    receiver: mpsc::Receiver<Piece>,
-    current: Bytes,
-    is_done: bool,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() && !self.is_done {
-            match self.receiver.blocking_recv() {
-                Some(Piece::Bytes(bytes)) => self.current = bytes,
-                Some(Piece::End) => self.is_done = true,
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "download was cut off")),
-            }
-        }
-        let count = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..count]);
-        Ok(count)
-    }
 }

@@ -31,6 +31,7 @@ mod hosts_file;
 mod login;
 mod manifest;
 mod network;
+mod pipe;
 mod progress;
 mod proxy;
 mod pull;
