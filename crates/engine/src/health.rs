@@ -182,7 +182,10 @@ async fn probe(shared: &Shared, container: &Container, command: &[String], limit
     let (exit_code, output) = match tokio::time::timeout(limit, run(shared, container, command)).await {
         Ok(Ok(result)) => result,
         Ok(Err(reason)) => (-1, reason),
-        Err(_) => (-1, format!("Health check exceeded timeout ({})", go_duration(limit))),
+        Err(_) => (
+            -1,
+            format!("Health check exceeded timeout ({})", oci::duration::format(limit.as_nanos() as i64)),
+        ),
     };
     Probe { start, end: time::now(), exit_code, output }
 }
@@ -225,15 +228,6 @@ async fn read_output(stream: &mut UnixStream) -> String {
         text.push_str("...");
     }
     text
-}
-
-/// A duration as Go prints whole seconds and milliseconds.
-fn go_duration(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
-        millis if millis < 1000 => format!("{millis}ms"),
-        _ => format!("{}s", duration.as_secs_f64()),
-    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,36 @@ fn scaled(whole: &str, fraction: &str, scale: i128) -> Option<i128> {
     Some(total)
 }
 
+/// A length of time as Go prints it: `1h0m0s`, `1.5s`, `300ms`, `0s`.
+pub fn format(nanoseconds: i64) -> String {
+    let sign = if nanoseconds < 0 { "-" } else { "" };
+    let total = nanoseconds.unsigned_abs();
+    if total == 0 {
+        return "0s".to_owned();
+    }
+    for (scale, unit) in [(1, "ns"), (1_000, "µs"), (1_000_000, "ms")] {
+        if total < scale * 1_000 {
+            return format!("{sign}{}{unit}", decimal(total, scale));
+        }
+    }
+    let (minutes, seconds) = (total / 60_000_000_000, total % 60_000_000_000);
+    let seconds = decimal(seconds, 1_000_000_000);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+fn decimal(value: u64, scale: u64) -> String {
+    let (whole, fraction) = (value / scale, value % scale);
+    if fraction == 0 {
+        return whole.to_string();
+    }
+    let digits = scale.ilog10() as usize;
+    format!("{whole}.{}", format!("{fraction:0digits$}").trim_end_matches('0'))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -107,7 +137,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn durations_are_printed_as_go_prints_them() {
+        for (nanoseconds, expected) in [
+            (0, "0s"),
+            (300_000_000, "300ms"),
+            (1_500_000_000, "1.5s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+        ] {
+            assert_eq!(format(nanoseconds), expected);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn durations_printed_are_read_back(n in any::<i64>()) {
+            prop_assume!(n != i64::MIN);
+            prop_assert_eq!(parse(&format(n)), Ok(n));
+        }
+
         #[test]
         fn any_text_is_read_without_panic(text in "[0-9.hmsnuµ+-]{0,24}") {
             let _ = parse(&text);

@@ -88,7 +88,7 @@ impl Value for DurationFlag {
         "duration"
     }
     fn default_text(&self) -> Option<String> {
-        Some(go::format_duration(self.0))
+        Some(oci::duration::format(self.0))
     }
 }
 
