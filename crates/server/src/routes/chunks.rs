@@ -1,6 +1,7 @@
 //! Long answers that are made where it may block, a few chunks ahead of the client.
 
 use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -17,11 +18,12 @@ type Chunk = io::Result<Bytes>;
 pub(super) fn read(mut reader: impl Read + Send + 'static) -> impl Stream<Item = Chunk> + Send {
     written(move |out| {
         loop {
-            let chunk = read_chunk(&mut reader)?;
-            if chunk.is_empty() {
+            let mut buffer = out.buffer();
+            buffer.length = fill(&mut reader, &mut buffer.bytes)?;
+            if buffer.length == 0 {
                 return Ok::<_, io::Error>(());
             }
-            out.put(chunk)?;
+            out.put(buffer)?;
         }
     })
 }
@@ -35,7 +37,7 @@ where
 {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
-        let mut out = Outlet { sender, chunk: Vec::new() };
+        let mut out = Outlet { sender, spare: Arc::default(), chunk: None };
         let result = work(&mut out).map_err(io::Error::other).and_then(|()| out.flush());
         if let Err(error) = result
             && !out.sender.is_closed()
@@ -51,52 +53,77 @@ where
 /// Collects what is written into chunks.
 pub(super) struct Outlet {
     sender: mpsc::Sender<Chunk>,
-    chunk: Vec<u8>,
+    spare: Spare,
+    chunk: Option<Buffer>,
+}
+
+/// Buffers that were sent, to be used again: new memory costs more than what is done with it here.
+type Spare = Arc<Mutex<Vec<Box<[u8]>>>>;
+
+/// A chunk in the making.
+struct Buffer {
+    bytes: Box<[u8]>,
+    /// Bytes of it that are filled.
+    length: usize,
+    spare: Spare,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl Outlet {
-    fn put(&mut self, chunk: Vec<u8>) -> io::Result<()> {
-        self.sender.blocking_send(Ok(chunk.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    fn buffer(&self) -> Buffer {
+        let used = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = used.unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice());
+        Buffer { bytes, length: 0, spare: Arc::clone(&self.spare) }
+    }
+
+    fn put(&mut self, buffer: Buffer) -> io::Result<()> {
+        let chunk = Bytes::from_owner(buffer);
+        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.chunk.capacity() == 0 {
-            self.chunk.reserve_exact(CHUNK);
-        }
-        let count = bytes.len().min(CHUNK - self.chunk.len());
-        self.chunk.extend_from_slice(&bytes[..count]);
-        if self.chunk.len() == CHUNK {
-            let chunk = std::mem::take(&mut self.chunk);
-            self.put(chunk)?;
+        let mut chunk = self.chunk.take().unwrap_or_else(|| self.buffer());
+        let room = &mut chunk.bytes[chunk.length..];
+        let count = bytes.len().min(room.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        chunk.length += count;
+        match chunk.length {
+            CHUNK => self.put(chunk)?,
+            _ => self.chunk = Some(chunk),
         }
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let chunk = std::mem::take(&mut self.chunk);
-        self.put(chunk)
+        self.chunk.take().map_or(Ok(()), |chunk| self.put(chunk))
     }
 }
 
-/// A whole chunk, or what is left.
-fn read_chunk(reader: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut chunk = vec![0; CHUNK];
+/// Reads as much as there is room for, or is left.
+fn fill(reader: &mut impl Read, room: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < CHUNK {
-        match reader.read(&mut chunk[filled..]) {
+    while filled < room.len() {
+        match reader.read(&mut room[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    chunk.truncate(filled);
-    Ok(chunk)
+    Ok(filled)
 }
 
 #[cfg(test)]
