@@ -304,6 +304,12 @@ pub enum MountProblem {
     Target(String),
 }
 
+impl MountProblem {
+    pub(crate) fn into_problem(self) -> Problem {
+        Problem::Mount(self)
+    }
+}
+
 /// Why variables in a text cannot be replaced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandProblem {
@@ -428,6 +434,9 @@ pub enum PlanProblem {
     /// An address of a repository that cannot be used.
     #[error("{0}")]
     Git(String),
+    /// The word of a heredoc that cannot be the name of a file.
+    #[error("{} cannot be the name of a file", quoted(.0))]
+    FileName(String),
     /// A port that is none.
     #[error("{0}")]
     Port(String),

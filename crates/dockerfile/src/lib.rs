@@ -1,11 +1,16 @@
 //! The Dockerfile language. Pure: nothing is read, written or run.
 //!
 //! ```text
-//! bytes ── syntax ──> Dockerfile: directives, stages, instructions, each with its place
+//! bytes ── syntax ──> Dockerfile ── plan ──> graph of what to do, configuration, warnings
+//!                     directives,      └───> images whose configurations are needed first
+//!                     stages, instructions,
+//!                     each with its place
 //! ```
 //!
 //! - [`syntax`] reads a file. Its words are as they are written; [`expand`] replaces variables in them.
 //! - [`mount`] is `RUN --mount`.
+//! - [`plan`] makes the graph of a build; a vertex has named inputs, so that a cache key can be made from it.
+//! - [`lint`] is what checks find (`build --check`), [`ignore`] is `.dockerignore`.
 //! - [`config`] changes an image's configuration, for builds, `commit --change` and `import --change`.
 //! - [`Error`] says what is wrong in BuildKit's words, and shows where ([`source`]).
 //!
@@ -14,7 +19,10 @@
 pub mod config;
 pub mod error;
 pub mod expand;
+pub mod ignore;
+pub mod lint;
 pub mod mount;
+pub mod plan;
 mod quote;
 pub mod source;
 mod suggest;

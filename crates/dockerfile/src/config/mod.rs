@@ -20,6 +20,9 @@ use crate::syntax::{Command, HealthCommand, HealthOptions, Instruction, Kind, Pa
 /// The shell of commands in their shell form, where the configuration names none.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
+/// Ports that one instruction can have.
+const MAX_PORTS: usize = 1 << 20;
+
 /// Applies all instructions of a text.
 ///
 /// # Errors
@@ -140,7 +143,10 @@ pub(crate) fn arguments(shell: Option<&[String]>, command: &Command) -> Vec<Stri
 }
 
 /// All of them with the variables from before the first one.
-fn expand_pairs(pairs: &[Pair], expand: &mut Expander<'_>) -> Result<Vec<(String, String)>, Error> {
+pub(crate) fn expand_pairs(
+    pairs: &[Pair],
+    expand: &mut Expander<'_>,
+) -> Result<Vec<(String, String)>, Error> {
     pairs.iter().map(|pair| Ok((expand(&pair.name)?.text, expand(&pair.value)?.text))).collect()
 }
 
@@ -148,13 +154,13 @@ fn env(config: &mut ContainerConfig, pairs: &[(String, String)]) -> String {
     let mut entry = "ENV".to_owned();
     for (name, value) in pairs {
         set_env(&mut config.env, name, value);
-        entry = format!("{entry} {name}={value}");
+        entry.extend([" ", name, "=", value]);
     }
     entry
 }
 
 /// Sets a variable where it is, or at the end.
-pub(crate) fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
+fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
     let variable = format!("{name}={value}");
     match env.iter_mut().find(|other| other.split('=').next() == Some(name)) {
         Some(other) => *other = variable,
@@ -165,7 +171,7 @@ pub(crate) fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
 fn label(config: &mut ContainerConfig, pairs: Vec<(String, String)>) -> String {
     let mut entry = "LABEL".to_owned();
     for (name, value) in pairs {
-        entry = format!("{entry} {name}={value}");
+        entry.extend([" ", &name, "=", &value]);
         config.labels.insert(name, value);
     }
     entry
@@ -178,7 +184,11 @@ fn expose(config: &mut ContainerConfig, words: &[Word], expand: &mut Expander<'_
         for text in expand(word)?.words {
             let port = Port::parse(&text)
                 .map_err(|text| Error::new(PlanProblem::Port(text).into()).at(word.span))?;
-            ports.extend(port.ports);
+            ports.extend(port.all());
+            // Each one is there once; more come of a range that is repeated.
+            if ports.len() > MAX_PORTS {
+                return Err(Error::new(PlanProblem::Port("too many ports".to_owned()).into()).at(word.span));
+            }
         }
     }
     let entry = format!("EXPOSE [{}]", ports.join(" "));

@@ -7,8 +7,9 @@ use crate::quote::quoted;
 /// What a word of `EXPOSE` means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Port {
-    /// `port/protocol`
-    pub(crate) ports: Vec<String>,
+    first: u32,
+    last: u32,
+    protocol: String,
     /// Whether the protocol has capitals.
     pub(crate) has_capitals: bool,
     /// Whether an address or a port of the host is in front, which means nothing.
@@ -32,10 +33,17 @@ impl Port {
         let (first, last) = range(numbers).ok_or_else(|| format!("invalid containerPort: {numbers}"))?;
         check_host_port(host_port, numbers, last - first)?;
         Ok(Self {
-            ports: (first..=last).map(|port| format!("{port}/{lower}")).collect(),
+            first,
+            last,
             has_capitals: !protocol.is_empty() && protocol != lower,
             has_host: !address.is_empty() || !host_port.is_empty(),
+            protocol: lower,
         })
+    }
+
+    /// `port/protocol`, one after the other.
+    pub(crate) fn all(&self) -> impl Iterator<Item = String> {
+        (self.first..=self.last).map(|port| format!("{port}/{}", self.protocol))
     }
 }
 
@@ -82,7 +90,7 @@ mod tests {
             ("1-2:80", vec!["80/tcp"]),
             ("0", vec!["0/tcp"]),
         ] {
-            assert_eq!(Port::parse(text).unwrap().ports, expected, "{text}");
+            assert_eq!(Port::parse(text).unwrap().all().collect::<Vec<_>>(), expected, "{text}");
         }
         assert!(Port::parse("53/UDP").unwrap().has_capitals && !Port::parse("53/udp").unwrap().has_capitals);
         assert!(Port::parse("1:2").unwrap().has_host && !Port::parse("2").unwrap().has_host);

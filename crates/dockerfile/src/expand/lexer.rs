@@ -58,6 +58,11 @@ impl Lexer {
         Self { quotes: Quotes::Ignored, ..Self::new('\\') }
     }
 
+    /// For commands that are shown: what is not set is the shell's.
+    pub(crate) fn shown(escape: char, quotes: Quotes) -> Self {
+        Self { escape, quotes, keep_unset: true }
+    }
+
     /// For names of heredocs.
     pub(crate) fn heredoc(quotes: Quotes) -> Self {
         Self { escape: '\\', quotes, keep_unset: true }

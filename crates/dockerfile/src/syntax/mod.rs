@@ -77,7 +77,7 @@ impl Dockerfile {
             return Err(Problem::EmptyFile.into());
         }
         let mut file = Self {
-            source: reader::decode(source).into_owned(),
+            source: text(source),
             directives: Directives::default(),
             global: Vec::new(),
             stages: Vec::new(),
@@ -117,6 +117,11 @@ impl Dockerfile {
         list.push(Instruction { keyword, kind, lines, code, comments });
         Ok(())
     }
+}
+
+/// The text of a file: bytes that are not UTF-8 are replaced, and a byte order mark is left out.
+pub fn text(source: &[u8]) -> String {
+    reader::decode(source).into_owned()
 }
 
 /// Reads instructions that need no stage.

@@ -1,0 +1,561 @@
+//! One stage after the other: what its instructions change and make.
+
+mod checks;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use oci::{ContainerConfig, History, ImageConfig};
+
+use super::arguments::{self, Global, PATH};
+use super::copy;
+use super::environment::Environment;
+use super::graph::{Command, Graph, Node, Origin};
+use super::operation::{Input, MakeFolder, Operation, Role, Vertex, VertexId};
+use super::{Options, Plan, PlannedStage, Step};
+use crate::Dockerfile;
+use crate::config::{self, Port};
+use crate::error::{Error, Problem};
+use crate::expand::{Budget, Expansion, Lexer};
+use crate::lint::{Linter, Rule};
+use crate::source::Lines;
+use crate::suggest::{Case, nearest};
+use crate::syntax::{Argument, Instruction, Kind, Word};
+
+/// What BuildKit's entries of the history have for a comment.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// What has been built of the graph.
+pub(super) struct Builder<'a> {
+    pub(super) file: &'a Dockerfile,
+    pub(super) options: &'a Options,
+    pub(super) global: &'a Global,
+    pub(super) linter: &'a Linter,
+    pub(super) budget: &'a Budget,
+    vertices: Vec<Vertex>,
+    /// Vertices that stages share: images, contexts, addresses.
+    shared: HashMap<oci::Digest, VertexId>,
+    done: BTreeMap<usize, Done>,
+}
+
+/// A stage that is planned.
+struct Done {
+    stage: PlannedStage,
+    state: State,
+}
+
+/// What a stage has come to.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) image: ImageConfig,
+    /// The image's variables, which its configuration gets in the end.
+    image_env: Environment,
+    /// The same, and those of `ARG`.
+    pub(super) env: Environment,
+    /// Arguments in order, with their values when they were declared.
+    pub(super) arguments: Vec<(String, Option<String>)>,
+    pub(super) root: Option<VertexId>,
+    /// Whether a `WORKDIR` of this file has been.
+    has_folder: bool,
+}
+
+impl State {
+    fn new(mut image: ImageConfig) -> Self {
+        let config = image.config.get_or_insert_default();
+        let mut env = Environment::of(&std::mem::take(&mut config.env));
+        if env.get("PATH").is_none() && image.os != "windows" {
+            env.set("PATH", PATH);
+        }
+        if !config.working_dir.is_empty() {
+            config.working_dir = config::join("/", &config.working_dir);
+        }
+        Self { image, image_env: env.clone(), env, arguments: Vec::new(), root: None, has_folder: false }
+    }
+
+    pub(super) fn config(&mut self) -> &mut ContainerConfig {
+        self.image.config.get_or_insert_default()
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.env.get(name)
+    }
+
+    /// Bytes that a copy of it has, about.
+    fn size(&self) -> usize {
+        let labels = self.image.config.iter().flat_map(|config| &config.labels);
+        let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+        let history: usize = self.image.history.iter().map(|step| step.created_by.len() + 64).sum();
+        let arguments =
+            self.arguments.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+        labels + history + self.env.size() + self.image_env.size() + arguments.sum::<usize>()
+    }
+
+    /// Where commands run and relative paths begin.
+    pub(super) fn folder(&self) -> String {
+        let folder = self.image.config.as_ref().map(|config| config.working_dir.as_str()).unwrap_or_default();
+        if folder.is_empty() { "/".to_owned() } else { folder.to_owned() }
+    }
+
+    pub(super) fn user(&self) -> String {
+        self.image.config.as_ref().map(|config| config.user.clone()).unwrap_or_default()
+    }
+}
+
+/// A stage that is being planned.
+pub(super) struct Current<'a> {
+    pub(super) node: &'a Node,
+    pub(super) state: State,
+    has_command: bool,
+    /// Where `CMD`, `ENTRYPOINT` and `HEALTHCHECK` were last.
+    last: BTreeMap<&'static str, Instruction>,
+    count: usize,
+    total: usize,
+    /// Whether it is the only stage, which is not named then.
+    is_alone: bool,
+    steps: Vec<Step>,
+}
+
+impl Current<'_> {
+    /// `[build 2/5] RUN make`.
+    pub(super) fn name(&mut self, text: &str, is_trigger: bool) -> String {
+        self.count += 1;
+        let width = self.total.to_string().len();
+        let stage = if self.is_alone { String::new() } else { format!("{} ", self.node.name) };
+        let trigger = if is_trigger { "ONBUILD " } else { "" };
+        format!("[{stage}{:width$}/{}] {trigger}{text}", self.count, self.total)
+    }
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        file: &'a Dockerfile,
+        options: &'a Options,
+        global: &'a Global,
+        linter: &'a Linter,
+        budget: &'a Budget,
+    ) -> Self {
+        let (vertices, shared, done) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        Self { file, options, global, linter, budget, vertices, shared, done }
+    }
+
+    /// Plans all stages that are needed.
+    pub(super) fn build(&mut self, graph: &'a Graph<'_>) -> Result<(), Error> {
+        checks::file(self.file, self.linter);
+        graph.nodes.iter().filter(|node| node.is_needed).try_for_each(|node| self.stage(graph, node))
+    }
+
+    fn stage(&mut self, graph: &Graph<'_>, node: &'a Node) -> Result<(), Error> {
+        let makes = |command: &&Command| {
+            matches!(command.instruction.kind, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_))
+        };
+        let has_base = usize::from(matches!(node.base, Origin::Image(_) | Origin::Context(_)));
+        let mut current = Current {
+            node,
+            state: State::new(ImageConfig::default()),
+            has_command: false,
+            last: BTreeMap::new(),
+            count: 0,
+            total: has_base + node.commands.iter().filter(makes).count(),
+            is_alone: graph.nodes.len() == 1,
+            steps: Vec::new(),
+        };
+        current.state = self.base(graph, &mut current)?;
+        for command in &node.commands {
+            let vertex = self
+                .command(&mut current, command)
+                .map_err(|error| Error { in_syntax: false, ..error }.in_lines(command.instruction.lines))?;
+            current.steps.push(Step {
+                code: command.instruction.code.clone(),
+                lines: command.instruction.lines,
+                is_trigger: command.is_trigger,
+                vertex,
+                history: current.state.image.history.len(),
+            });
+        }
+        let Current { steps, state, .. } = current;
+        let stage = PlannedStage {
+            number: node.number,
+            name: node.name.clone(),
+            base: node.base_name.clone(),
+            steps,
+            root: state.root,
+        };
+        self.done.insert(node.number, Done { stage, state });
+        Ok(())
+    }
+
+    /// What a stage begins with.
+    fn base(&mut self, graph: &Graph<'_>, current: &mut Current<'_>) -> Result<State, Error> {
+        let node = current.node;
+        match &node.base {
+            Origin::Stage(base) => {
+                let done = self.done.get(base).expect("a base comes before what is built on it");
+                let mut state = done.state.clone();
+                state.config().on_build.clear();
+                self.take(state.size(), node.lines)?;
+                Ok(state)
+            }
+            Origin::Scratch => Ok(State::new(arguments::empty_image(&node.platform))),
+            Origin::Context(name) => {
+                let mut state = State::new(arguments::empty_image(&node.platform));
+                let shown = current.name(&format!("FROM {}", node.base_name), false);
+                state.root =
+                    Some(self.shared(Operation::Context { name: name.clone() }, shown, Some(node.lines)));
+                Ok(state)
+            }
+            Origin::Image(request) => {
+                let config = graph.image_config(request).cloned().unwrap_or_default();
+                self.check_platform(node, &config);
+                let mut state = State::new(inherited(config));
+                state.config().on_build.clear();
+                // An image without layers is as good as none.
+                let is_empty = state.image.rootfs.diff_ids.is_empty()
+                    && state.image.history.iter().all(|step| step.empty_layer);
+                if !is_empty {
+                    let shown = current.name(&format!("FROM {}", self.pinned(request)), false);
+                    state.root = Some(self.image(request, shown, Some(node.lines)));
+                }
+                Ok(state)
+            }
+        }
+    }
+
+    fn check_platform(&self, node: &Node, config: &ImageConfig) {
+        let wanted = &node.platform;
+        if config.os != wanted.os || config.architecture != wanted.architecture {
+            let detail = format!(
+                "Base image {} was pulled with platform {:?}, expected {:?} for current build",
+                node.base_name,
+                config.platform().to_string(),
+                wanted.to_string()
+            );
+            self.linter.warn(Rule::InvalidBaseImagePlatform, node.lines, &node.comments, detail);
+        }
+    }
+
+    /// The name of an image with the digest that it stands for.
+    fn pinned(&self, request: &super::ImageRequest) -> String {
+        let known = self.options.images.get(request).and_then(|image| image.digest.as_ref());
+        match known {
+            Some(digest) if !request.reference.contains('@') => format!("{}@{digest}", request.reference),
+            _ => request.reference.clone(),
+        }
+    }
+
+    fn image(&mut self, request: &super::ImageRequest, name: String, lines: Option<Lines>) -> VertexId {
+        let operation = Operation::image(self.pinned(request), &request.platform);
+        self.shared(operation, name, lines)
+    }
+
+    /// Takes bytes of what a build may have.
+    pub(super) fn take(&self, bytes: usize, lines: Lines) -> Result<(), Error> {
+        self.budget
+            .text(bytes)
+            .map_err(|problem| Error::new(Problem::Word { word: String::new(), problem }).in_lines(lines))
+    }
+
+    pub(super) fn push(&mut self, vertex: Vertex) -> VertexId {
+        self.vertices.push(vertex);
+        VertexId(self.vertices.len() - 1)
+    }
+
+    /// A vertex without inputs, of which there is one.
+    pub(super) fn shared(&mut self, operation: Operation, name: String, lines: Option<Lines>) -> VertexId {
+        let digest = operation.digest();
+        if let Some(known) = self.shared.get(&digest) {
+            return *known;
+        }
+        let vertex = self.push(Vertex { operation, inputs: Vec::new(), name, lines, stage: None });
+        self.shared.insert(digest, vertex);
+        vertex
+    }
+
+    /// The build's context.
+    pub(super) fn context(&mut self) -> VertexId {
+        self.shared(
+            Operation::Context { name: String::new() },
+            "[internal] load build context".to_owned(),
+            None,
+        )
+    }
+
+    /// The files of an origin; `later` makes the error for a stage that is not planned yet.
+    pub(super) fn origin(
+        &mut self,
+        origin: &Origin,
+        later: impl FnOnce() -> Error,
+    ) -> Result<Option<VertexId>, Error> {
+        Ok(match origin {
+            Origin::Scratch => None,
+            Origin::Stage(number) => self.done.get(number).ok_or_else(later)?.stage.root,
+            Origin::Image(request) => {
+                Some(self.image(request, format!("FROM {}", self.pinned(request)), None))
+            }
+            Origin::Context(name) => {
+                let shown = format!("[context {name}] load");
+                Some(self.shared(Operation::Context { name: name.clone() }, shown, None))
+            }
+        })
+    }
+
+    /// Replaces the variables of a word of an instruction.
+    pub(super) fn expand(
+        &self,
+        state: &State,
+        instruction: &Instruction,
+        word: &Word,
+        lexer: Lexer,
+    ) -> Result<Expansion, Error> {
+        let found = lexer.expand(&word.text, &|name| state.variable(name), self.budget);
+        let found = found.map_err(|problem| {
+            Error::new(Problem::Word { word: word.text.clone(), problem }).at(word.span)
+        })?;
+        self.undefined(state, instruction, &found.unmatched);
+        Ok(found)
+    }
+
+    fn undefined(&self, state: &State, instruction: &Instruction, unmatched: &BTreeSet<String>) {
+        let is_declared = |name: &String| state.arguments.iter().any(|(argument, _)| argument == name);
+        for name in unmatched.iter().filter(|name| !self.linter.is_full() && !is_declared(name)) {
+            let likely = nearest(name, state.env.names(), Case::Sensitive)
+                .map(|likely| format!(" (did you mean ${likely}?)"));
+            let detail = format!("Usage of undefined variable '${name}'{}", likely.unwrap_or_default());
+            self.warn(Rule::UndefinedVar, instruction, detail);
+        }
+    }
+
+    pub(super) fn warn(&self, rule: Rule, instruction: &Instruction, detail: String) {
+        self.linter.warn(rule, instruction.lines, &instruction.comments, detail);
+    }
+
+    pub(super) fn lexer(&self) -> Lexer {
+        Lexer::new(self.file.directives.escape_character())
+    }
+
+    fn command(&mut self, current: &mut Current<'_>, command: &Command) -> Result<Option<VertexId>, Error> {
+        let instruction = &command.instruction;
+        match &instruction.kind {
+            Kind::Run(run) => self.run(current, command, run).map(Some),
+            Kind::Copy(_) | Kind::Add(_) => copy::plan(self, current, command).map(Some),
+            Kind::Workdir(path) => self.workdir(current, command, path),
+            Kind::Arg(arguments) => self.arguments(current, instruction, arguments).map(|()| None),
+            Kind::Maintainer(author) => {
+                current.state.image.author = author.clone();
+                self.commit(current, instruction, format!("MAINTAINER {author}"), true).map(|()| None)
+            }
+            _ => self.configure(current, instruction).map(|()| None),
+        }
+    }
+
+    /// An instruction that changes the configuration only.
+    fn configure(&self, current: &mut Current<'_>, instruction: &Instruction) -> Result<(), Error> {
+        self.check_before(current, instruction);
+        let mut config = current.state.image.config.take().unwrap_or_default();
+        let mut expand = |word: &Word| self.expand(&current.state, instruction, word, self.lexer());
+        let entry = match &instruction.kind {
+            Kind::Env(pairs) => {
+                let pairs = config::expand_pairs(pairs, &mut expand)?;
+                Some(self.env(&mut current.state, instruction, &pairs))
+            }
+            kind => config::change(&mut config, kind, &mut current.has_command, &mut expand)?,
+        };
+        config.args_escaped |= matches!(instruction.kind, Kind::Cmd(_));
+        current.state.image.config = Some(config);
+        match entry {
+            Some(entry) => self.commit(current, instruction, entry, true),
+            None => Ok(()),
+        }
+    }
+
+    fn env(&self, state: &mut State, instruction: &Instruction, pairs: &[(String, String)]) -> String {
+        let mut entry = "ENV".to_owned();
+        for (name, value) in pairs {
+            self.check_secret("ENV", name, instruction);
+            state.image_env.set(name, value);
+            state.env.set(name, value);
+            entry.extend([" ", name, "=", value]);
+        }
+        entry
+    }
+
+    fn workdir(
+        &mut self,
+        current: &mut Current<'_>,
+        command: &Command,
+        path: &Word,
+    ) -> Result<Option<VertexId>, Error> {
+        let instruction = &command.instruction;
+        let path = self.expand(&current.state, instruction, path, self.lexer())?.text;
+        if !std::mem::replace(&mut current.state.has_folder, true) && !path.starts_with('/') {
+            let detail =
+                format!("Relative workdir {path:?} can have unexpected results if the base image changes");
+            self.warn(Rule::WorkdirRelativePath, instruction, detail);
+        }
+        let folder = config::join(&current.state.folder(), &path);
+        current.state.config().working_dir = folder.clone();
+        let has_files = folder != "/";
+        let shown = current.name(&format!("WORKDIR {folder}"), command.is_trigger);
+        if has_files {
+            let user = current.state.user();
+            let operation = Operation::MakeFolder(MakeFolder { path: folder.clone(), user, mode: 0o755 });
+            self.change(current, instruction, operation, Vec::new(), shown);
+        }
+        self.commit(current, instruction, format!("WORKDIR {folder}"), !has_files)?;
+        Ok(current.state.root.filter(|_| has_files))
+    }
+
+    /// A vertex that changes the root file system of a stage.
+    pub(super) fn change(
+        &mut self,
+        current: &mut Current<'_>,
+        instruction: &Instruction,
+        operation: Operation,
+        mut inputs: Vec<Input>,
+        name: String,
+    ) -> VertexId {
+        inputs.splice(0..0, current.state.root.map(|vertex| Input { role: Role::Base, vertex }));
+        let lines = Some(instruction.lines);
+        let vertex = self.push(Vertex { operation, inputs, name, lines, stage: Some(current.node.number) });
+        current.state.root = Some(vertex);
+        vertex
+    }
+
+    /// An entry of the history.
+    pub(super) fn commit(
+        &self,
+        current: &mut Current<'_>,
+        instruction: &Instruction,
+        created_by: String,
+        empty_layer: bool,
+    ) -> Result<(), Error> {
+        self.take(created_by.len(), instruction.lines)?;
+        let entry = History { created_by, comment: COMMENT.to_owned(), empty_layer, ..History::default() };
+        current.state.image.history.push(entry);
+        Ok(())
+    }
+
+    fn arguments(
+        &self,
+        current: &mut Current<'_>,
+        instruction: &Instruction,
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        let mut entry = "ARG".to_owned();
+        for Argument { name, value } in arguments {
+            self.check_secret("ARG", &name.text, instruction);
+            let value = match (self.options.build_args.get(&name.text), value) {
+                (Some(given), _) => Some(given.clone()),
+                (None, Some(word)) => {
+                    Some(self.expand(&current.state, instruction, word, self.lexer())?.text)
+                }
+                (None, None) => self.global.get(&name.text).map(str::to_owned),
+            };
+            if let Some(value) = &value {
+                current.state.env.set(&name.text, value);
+                entry.extend([" ", &name.text, "=", value]);
+            } else {
+                entry.extend([" ", &name.text]);
+            }
+            current.state.arguments.push((name.text.clone(), value));
+        }
+        self.commit(current, instruction, entry, true)
+    }
+
+    fn check_secret(&self, kind: &str, name: &str, instruction: &Instruction) {
+        if checks::is_secret(name) {
+            let detail = format!("Do not use ARG or ENV instructions for sensitive data ({kind} {name:?})");
+            self.warn(Rule::SecretsUsedInArgOrEnv, instruction, detail);
+        }
+    }
+
+    fn check_before(&self, current: &mut Current<'_>, instruction: &Instruction) {
+        let keyword = &instruction.keyword.text;
+        match &instruction.kind {
+            Kind::Cmd(command) | Kind::Entrypoint(command) => {
+                let has_shell = current.state.config().shell.as_ref().is_some_and(|shell| !shell.is_empty());
+                if matches!(command, crate::syntax::Command::Shell(_)) && !has_shell {
+                    let detail = format!(
+                        "JSON arguments recommended for {keyword} to prevent unintended behavior related to OS signals"
+                    );
+                    self.warn(Rule::JsonArgsRecommended, instruction, detail);
+                }
+            }
+            Kind::Env(pairs) | Kind::Label(pairs) if pairs.iter().any(|pair| pair.is_legacy) => {
+                let detail = format!(
+                    "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
+                );
+                self.warn(Rule::LegacyKeyValueFormat, instruction, detail);
+            }
+            Kind::Expose(words) => self.check_ports(current, instruction, words),
+            _ => {}
+        }
+        if let Kind::Cmd(_) | Kind::Entrypoint(_) | Kind::Healthcheck(..) = instruction.kind
+            && let Some(before) = current.last.insert(instruction.kind.name(), instruction.clone())
+        {
+            // The earlier one is the one that does nothing.
+            let detail = format!(
+                "Multiple {keyword} instructions should not be used in the same stage because only the last one will be used"
+            );
+            self.linter.warn(
+                Rule::MultipleInstructionsDisallowed,
+                before.lines,
+                &instruction.comments,
+                detail,
+            );
+        }
+    }
+
+    fn check_ports(&self, current: &Current<'_>, instruction: &Instruction, words: &[Word]) {
+        let expand = |word: &Word| {
+            self.lexer().expand(&word.text, &|name| current.state.variable(name), self.budget).ok()
+        };
+        for text in words.iter().filter_map(expand).flat_map(|found| found.words) {
+            let Ok(port) = Port::parse(&text) else { continue };
+            if port.has_capitals {
+                let detail = format!("Defined protocol '{text}' in EXPOSE instruction should be lowercase");
+                self.warn(Rule::ExposeProtoCasing, instruction, detail);
+            }
+            if port.has_host {
+                let detail = format!(
+                    "EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'"
+                );
+                self.warn(Rule::ExposeInvalidFormat, instruction, detail);
+            }
+        }
+    }
+
+    /// The plan, with the target's configuration.
+    pub(super) fn finish(mut self, graph: &Graph<'_>, target: usize, epoch: Option<i64>) -> Plan {
+        let Done { state, .. } = self.done.get(&target).expect("the target is needed");
+        let (mut image, root) = (state.image.clone(), state.root);
+        let config = image.config.get_or_insert_default();
+        config.env = state.image_env.list();
+        config.labels.extend(self.options.labels.clone());
+        if let Some(platform) = &self.options.target_platform {
+            image.os = platform.os.clone();
+            image.architecture = platform.architecture.clone();
+            image.variant = platform.variant.clone().unwrap_or_default();
+        }
+        Plan {
+            vertices: std::mem::take(&mut self.vertices),
+            root,
+            image,
+            platform: graph.nodes[target].platform.clone(),
+            stages: self.done.into_values().map(|done| done.stage).collect(),
+            epoch,
+            proxies: arguments::proxies(self.options),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// What an image hands on: nothing of when and by what it was made.
+fn inherited(image: ImageConfig) -> ImageConfig {
+    ImageConfig {
+        created: None,
+        comment: String::new(),
+        docker_version: String::new(),
+        container: String::new(),
+        container_config: None,
+        ..image
+    }
+}
