@@ -53,23 +53,7 @@ impl Failure {
 /// Errors of the terminal, files and streams name what failed in the words of the system.
 pub(crate) fn io_text(error: &std::io::Error) -> String {
     match error.raw_os_error() {
-        Some(code) => errno_text(code).map_or_else(|| error.to_string(), str::to_owned),
+        Some(code) => sys::errno::text(sys::Errno::from_raw_os_error(code)),
         None => error.to_string(),
     }
-}
-
-/// Go prints system errors in lower case and without the number.
-fn errno_text(code: i32) -> Option<&'static str> {
-    Some(match rustix::io::Errno::from_raw_os_error(code) {
-        rustix::io::Errno::NOENT => "no such file or directory",
-        rustix::io::Errno::ACCESS => "permission denied",
-        rustix::io::Errno::PERM => "operation not permitted",
-        rustix::io::Errno::ISDIR => "is a directory",
-        rustix::io::Errno::NOTDIR => "not a directory",
-        rustix::io::Errno::EXIST => "file exists",
-        rustix::io::Errno::PIPE => "broken pipe",
-        rustix::io::Errno::NOSPC => "no space left on device",
-        rustix::io::Errno::CONNREFUSED => "connection refused",
-        _ => return None,
-    })
 }

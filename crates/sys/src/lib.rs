@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod copy;
 pub mod datagram;
 pub mod detach;
+pub mod errno;
 pub mod file;
 pub mod keyring;
 pub mod message;

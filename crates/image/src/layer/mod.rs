@@ -41,7 +41,7 @@ pub enum LayerError {
     #[error("invalid whiteout {0:?} in layer")]
     Whiteout(String),
     /// An entry could not be made.
-    #[error("{action} {path:?}: {errno}")]
+    #[error("{action} {path:?}: {}", sys::errno::text(*errno))]
     Entry {
         /// What was tried.
         action: &'static str,

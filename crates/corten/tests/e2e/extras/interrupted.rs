@@ -1,4 +1,4 @@
-//! The engine is killed while an image comes in.
+//! The engine is killed while an image comes in, goes out or goes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,9 +16,13 @@ use super::faults::Random;
 use crate::CORTEN;
 use crate::images::on_busybox;
 
-const ROUNDS: usize = 10;
 const LAYERS: usize = 4;
 const NAME: &str = "big:1";
+
+/// How often the engine is killed in each test.
+fn rounds() -> usize {
+    std::env::var("CORTEN_TEST_KILLS").map_or(10, |text| text.parse().expect("CORTEN_TEST_KILLS is a number"))
+}
 
 /// What a layer's one file has: one megabyte that do not compress.
 fn content(layer: usize) -> Vec<u8> {
@@ -33,7 +37,7 @@ fn content(layer: usize) -> Vec<u8> {
 fn archive() -> Vec<u8> {
     let layers =
         (0..LAYERS).map(|layer| Layer::new().file(&format!("data{layer}"), 0o644, &content(layer)).finish());
-    on_busybox(json!({"Cmd": ["sh"]}), layers.collect()).docker_archive(NAME)
+    on_busybox(json!({"Cmd": ["sh"], "Labels": {"passing": "yes"}}), layers.collect()).docker_archive(NAME)
 }
 
 /// Runs a container of the image, which finds all of it.
@@ -98,7 +102,7 @@ fn interrupt(bed: &mut Bed, image: &str, command: impl Fn(&Bed) -> Command) {
     bed.ok(["rmi", image]);
     expect_store(bed, &empty);
     let mut whole = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         let running = command(bed).spawn();
         std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
         bed.engine.kill();
@@ -114,10 +118,48 @@ fn interrupt(bed: &mut Bed, image: &str, command: impl Fn(&Bed) -> Command) {
         }
         expect_store(bed, &empty);
     }
-    println!("{ROUNDS} kills within {duration:?}: {whole} times the image was whole");
+    println!("{} kills within {duration:?}: {whole} times the image was whole", rounds());
     command(bed).run().expect_ok();
     expect_store(bed, &full);
     expect_whole(bed, image);
+    expect_sound(bed);
+}
+
+fn expect_sound(bed: &Bed) {
+    bed.engine.cli(Client::Corten, ["system", "check"]).run().expect_ok();
+}
+
+/// Kills the engine at random moments of a removal; each time the image is there as a whole and can be removed, or nothing
+/// of it is there.
+fn interrupt_removal(command: &[&str]) {
+    let mut bed = start(Client::Corten);
+    let mut random = Random::new();
+    let path = bed.engine.directory().join("big.tar");
+    fs::write(&path, archive()).expect("write an archive");
+    let load = |bed: &Bed| bed.cli(["load", "-q", "-i"]).arg(&path).run().expect_ok();
+    let empty = settled(&bed);
+    load(&bed);
+    let begin = Instant::now();
+    bed.ok(command);
+    let duration = begin.elapsed();
+    expect_store(&bed, &empty);
+    let mut whole = 0;
+    for _ in 0..rounds() {
+        load(&bed);
+        let running = bed.cli(command).spawn();
+        std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
+        bed.engine.kill();
+        running.finish();
+        bed.engine.launch();
+        if image_is_there(&bed, NAME) {
+            whole += 1;
+            expect_whole(&bed, NAME);
+        }
+        expect_sound(&bed);
+        bed.run(command);
+        expect_store(&bed, &empty);
+    }
+    println!("{} kills within {duration:?}: {whole} times the image was whole", rounds());
 }
 
 fn start(client: Client) -> Bed {
@@ -145,7 +187,7 @@ fn killed_push_succeeds_when_it_is_repeated() {
     let duration = begin.elapsed();
     bed.ok(["rmi", &name]);
     drop(trial);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         let registry = Registry::start();
         let name = registry.reference("big:1");
         bed.ok(["tag", NAME, &name]);
@@ -162,6 +204,17 @@ fn killed_push_succeeds_when_it_is_repeated() {
         assert_eq!(settled(&bed), before);
         bed.ok(["rmi", &name]);
     }
+    expect_sound(&bed);
+}
+
+#[test]
+fn killed_removal_leaves_the_whole_image_or_nothing() {
+    interrupt_removal(&["rmi", NAME]);
+}
+
+#[test]
+fn killed_prune_leaves_the_whole_image_or_nothing() {
+    interrupt_removal(&["image", "prune", "-af", "--filter", "label=passing"]);
 }
 
 #[test]
