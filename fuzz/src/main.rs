@@ -10,12 +10,15 @@ use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 5] = [
+const TARGETS: [(&str, Target); 8] = [
     ("manifest", image::fuzzing::manifest),
     ("index", image::fuzzing::index),
     ("tar", image::fuzzing::tar),
     ("decompress", image::fuzzing::decompress),
     ("unpack", unpack::unpack),
+    ("dockerfile", dockerfile::fuzzing::dockerfile),
+    ("expand", dockerfile::fuzzing::expand),
+    ("ignore", dockerfile::fuzzing::ignore),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

@@ -33,7 +33,8 @@ impl Options {
 }
 
 /// As in `fuzz/src/main.rs`.
-const TARGETS: [&str; 5] = ["manifest", "index", "tar", "decompress", "unpack"];
+const TARGETS: [&str; 8] =
+    ["manifest", "index", "tar", "decompress", "unpack", "dockerfile", "expand", "ignore"];
 
 /// What the compiler inserts for libFuzzer: counters of edges, their addresses, and comparisons.
 const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -19,6 +19,8 @@
 pub mod config;
 pub mod error;
 pub mod expand;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod ignore;
 pub mod lint;
 pub mod mount;

@@ -11,12 +11,38 @@ use crate::tools::command;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/// Every instruction and flag.
+const DOCKERFILES: [&str; 5] = [
+    "# syntax=docker/dockerfile:1\n# escape=`\n# check=skip=StageNameCasing;error=false\nARG V=1\nFROM --platform=$BUILDPLATFORM a:${V:-2} AS b\n\
+     ARG TARGETARCH GIVEN\nENV A=\"b c\" D=$A\nRUN --mount=type=cache,target=/c,sharing=locked --network=none make `\n  all\n",
+    "FROM a AS b\nRUN <<E cat <<-'F'\nx $y\nE\n\tz\n\tF\nFROM scratch\nCOPY --from=b --chown=1:2 --chmod=u=rwX --link --exclude=*.o /a ./b* /c/\n\
+     COPY <<f /d\n$PATH\nf\nENTRYPOINT [\"/x\", \"y\"]\nCMD z\n",
+    "FROM a\nADD --checksum=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 https://h/a.tar /b\n\
+     ADD --keep-git-dir https://h/a.git#v1:d /e\nEXPOSE 80 8000-8010/udp\nVOLUME [\"/v\"]\nSTOPSIGNAL SIGINT\nLABEL a b c\n",
+    "FROM a AS b\nONBUILD COPY . /x\nHEALTHCHECK --interval=5s --retries=3 CMD curl x\nSHELL [\"/bin/bash\", \"-c\"]\nUSER ${U:?no}\n\
+     FROM b\nWORKDIR x\nMAINTAINER m\nHEALTHCHECK NONE\n",
+    "FROM a AS s\nFROM b\nRUN --mount=type=secret,id=s,env=S --mount=type=ssh --mount=from=s,src=/a,dst=/b,rw \\\n# no\n\n  --security=sandbox [\"x\"]\n",
+];
+
+const EXPANSIONS: [&str; 4] = [
+    "A=1\nP=/a/b.tar.gz\n${P#*/}${P##*/}${P%.*}${P%%.*}${P/a/o}${P//\\//:}",
+    "A=1\n$A ${B:-x$A} ${B-y} ${A:+z} ${A+w} ${A:?no} ${A?no}",
+    "a \"b $c\" 'd $e' f\\ g <<H",
+    "A=a?b*c\n${A//\\?/\\*}${A#[a]}$$",
+];
+
+const IGNORED: [&str; 3] =
+    ["a/b/c\n**/c\n!a/b\n", "dir/file.go\n*\n!**/*.go\n# x\n/dir/./x\n", "a\\b\n[a-c^]?\\*\n**/x**/y"];
+
 /// Puts a target's seeds into its corpus, beside what earlier runs have found.
 pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
     let seeds = match target {
         "manifest" => vec![manifest(), configuration()],
         "index" => vec![index()],
         "decompress" => vec![gzip(b"hello, hello, hello")?, zstd(b"hello")],
+        "dockerfile" => DOCKERFILES.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        "expand" => EXPANSIONS.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        "ignore" => IGNORED.iter().map(|text| text.as_bytes().to_vec()).collect(),
         _ => archives()?,
     };
     for (number, seed) in seeds.iter().enumerate() {

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use crate::error::ExpandProblem;
 
 /// What the variables of one build may come to, in bytes.
-const TEXT: u64 = 64 << 20;
+const TEXT: u64 = 32 << 20;
 /// Steps that patterns of one build may take.
 const STEPS: u64 = 1 << 24;
 
