@@ -12,10 +12,11 @@ use testkit::{Bed, Client, Command, Kind, eventually};
 use crate::CORTEN;
 
 /// A file system of 40 MB, unmounted when dropped.
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(files: u32) -> Self {
+    /// With room for so many files, or any number if it is 0.
+    pub(crate) fn mount(files: u32) -> Self {
         let directory = tempfile::TempDir::with_prefix("ct-disk-").expect("create a directory").keep();
         Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size=40m,nr_inodes={files}"), "small"])
@@ -61,8 +62,8 @@ fn engine_survives_a_full_disk(client: Client) {
     let small = Image::new(json!({}), Layer::new().file("small", 0o644, &content[..1_000_000]));
     bed.engine.load_archive(&small.docker_archive("small:1"));
     bed.ok(["run", "--name", "box", "busybox", "sh", "-c", "head -c 100000000 /dev/zero > /full; true"]);
-    assert!(bed.ok(["image", "prune", "-af"]).contains("small:1"));
     assert!(bed.ok(["container", "prune", "-f"]).contains("Total reclaimed space"));
+    assert!(bed.ok(["image", "prune", "-af"]).contains("small:1"));
     bed.engine.load_archive(&small.docker_archive("small:1"));
 }
 
@@ -83,7 +84,8 @@ fn engine_survives_a_disk_without_inodes(client: Client) {
     assert_eq!(bed.sh(&[], "touch /new && echo alive"), "alive");
 }
 
-fn on(disk: &Small, client: Client) -> Bed {
+/// An engine that keeps everything there.
+pub(crate) fn on(disk: &Small, client: Client) -> Bed {
     let builder = Builder::new(Kind::from_environment(), CORTEN.as_ref()).data_root(&disk.0);
     Bed::with(builder, client)
 }

@@ -4,6 +4,7 @@ mod archives;
 mod autostart;
 mod check;
 mod contents;
+mod disk;
 mod faults;
 mod foreign;
 mod interrupted;
