@@ -29,17 +29,25 @@ const NEEDED: [(&str, &str); 16] = [
     ("ca-certificates", "Debian's mirrors"),
 ];
 
+/// What only the benchmark needs.
+pub(crate) const FOR_BENCH: [(&str, &str); 1] = [("podman", "the benchmark's yardstick for images")];
+
 /// Stops packages from starting services while they are installed; dpkg asks it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing.
+/// Installs what is missing of what everything needs.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<&str> = NEEDED.iter().map(|(name, _)| *name).filter(|name| !is_present(name)).collect();
+    install_all(&NEEDED)
+}
+
+/// Installs what is missing of these.
+pub(crate) fn install_all(needed: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = needed.iter().map(|(name, _)| *name).filter(|name| !is_present(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     eprintln!("These Debian packages are needed and will be installed:");
-    for (name, purpose) in NEEDED.iter().filter(|(name, _)| missing.contains(name)) {
+    for (name, purpose) in needed.iter().filter(|(name, _)| missing.contains(name)) {
         eprintln!("  {name:16} {purpose}");
     }
     if !is_installed("apt-get") {

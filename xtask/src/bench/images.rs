@@ -2,6 +2,7 @@
 //!
 //! The image has 200 MB of compressed layers: files of which one half does not compress at all and the other very well.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use testkit::archive::{Image, Layer};
 use testkit::registry::Registry;
 
 use super::figures::{Samples, Table};
+use super::podman::Podman;
 use super::{Bench, Contender};
 use crate::tools::command;
 
@@ -35,12 +37,21 @@ const ROWS: [&str; 7] = [
     "load of what is there",
     "rmi of it",
 ];
+const PODMAN: [&str; 7] = [
+    "podman pull of 200 MB, 4 layers",
+    "podman pull of what is there",
+    "podman push of it",
+    "podman save of it",
+    "podman load of it",
+    "podman load of what is there",
+    "podman rmi of it",
+];
 const SKOPEO: &str = "skopeo copy of 200 MB to a folder";
 const MEMORY: &str = "memory of the engine at its most in a pull";
 
 /// Adds the lines about images.
 pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
-    if !ROWS.iter().chain([&MEMORY, &SKOPEO]).any(|row| bench.wants(row)) {
+    if !ROWS.iter().chain(&PODMAN).chain([&MEMORY, &SKOPEO]).any(|row| bench.wants(row)) {
         return Ok(());
     }
     let scene = Scene::new(bench)?;
@@ -70,6 +81,9 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     Contender::ALL
         .into_iter()
         .fold(row, |row, contender| row.cell(contender, shown(peaks[contender as usize])));
+    for (name, samples) in PODMAN.into_iter().zip(scene.podman()?) {
+        table.add(name, "").floor(samples);
+    }
     table.add(SKOPEO, "").floor(scene.skopeo()?);
     Ok(())
 }
@@ -82,6 +96,8 @@ struct Scene<'a> {
     archive: PathBuf,
     /// Bytes of the archive.
     size: u64,
+    /// Bytes of the last one that was saved.
+    saved: Cell<u64>,
 }
 
 impl<'a> Scene<'a> {
@@ -93,7 +109,7 @@ impl<'a> Scene<'a> {
         let registry = Registry::start();
         let reference = registry.push(&format!("docker-archive:{}", archive.display()), NAME);
         let size = fs::metadata(&archive).context("look at the image")?.len();
-        Ok(Self { bench, registry, reference, archive, size })
+        Ok(Self { bench, registry, reference, archive, size, saved: Cell::default() })
     }
 
     fn command(&self, contender: Contender, arguments: &[&str]) -> Command {
@@ -145,6 +161,7 @@ impl<'a> Scene<'a> {
             child.wait().context("wait for save")?.success() && total > self.size / 4,
             "{total} bytes saved"
         );
+        self.saved.set(total);
         Ok(took)
     }
 
@@ -152,7 +169,7 @@ impl<'a> Scene<'a> {
         if row != ROWS[3] {
             return samples.to_string();
         }
-        format!("{samples}, {:.0} MB", self.size as f64 / 1e6)
+        format!("{samples}, {:.0} MB", self.saved.get() as f64 / 1e6)
     }
 
     /// Nobody can be faster than the download of the layers, and than one processor that decompresses and unpacks them.
@@ -192,6 +209,17 @@ impl<'a> Scene<'a> {
         Ok(layers.iter().filter_map(|layer| layer["digest"].as_str().map(str::to_owned)).collect())
     }
 
+    fn podman(&self) -> Result<[Samples; 7]> {
+        let podman = Podman::new()?;
+        let mut samples: [Samples; 7] = Default::default();
+        for _ in 0..SAMPLES.min(self.bench.samples) {
+            let other = Registry::start();
+            let once = podman.once(&self.reference, &other.reference(NAME), NAME, &self.archive)?;
+            samples.iter_mut().zip(once).for_each(|(samples, took)| samples.push(took));
+        }
+        Ok(samples)
+    }
+
     fn skopeo(&self) -> Result<Samples> {
         let mut samples = Samples::default();
         for _ in 0..SAMPLES.min(self.bench.samples) {
@@ -229,7 +257,7 @@ fn timed(command: &Command) -> Duration {
     start.elapsed()
 }
 
-fn run(command: &mut std::process::Command) -> Result<()> {
+pub(super) fn run(command: &mut std::process::Command) -> Result<()> {
     let status = command.stdout(Stdio::null()).status().with_context(|| format!("run {command:?}"))?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())

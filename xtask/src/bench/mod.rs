@@ -8,6 +8,7 @@ mod floor;
 mod idle;
 mod images;
 mod names;
+mod podman;
 mod ports;
 mod runs;
 mod streams;
@@ -85,6 +86,7 @@ impl Bench {
 /// Measures everything and prints the table.
 pub(crate) fn run(options: Options) -> Result<()> {
     packages::install()?;
+    packages::install_all(&packages::FOR_BENCH)?;
     let binary = build()?;
     let bench = Bench {
         corten: start(Kind::Corten, &binary),
