@@ -10,6 +10,9 @@ use client::ByteStream;
 use crate::failure::{Failure, io_text};
 use crate::terminal;
 
+/// What a pipe should hold: whoever reads it is woken as seldom as the system lets any user choose.
+const PIPE: usize = 1 << 20;
+
 /// A file in the making; it gets its name when it is complete, and goes when it is dropped before.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
@@ -75,11 +78,20 @@ pub(crate) fn check(path: &str, context: &str) -> Result<(), Failure> {
 /// Writes what comes into a file, or to standard output where the path is empty.
 pub(crate) async fn receive(content: ByteStream, path: &str) -> Result<(), Failure> {
     if path.is_empty() {
-        return copy(content, &mut std::io::stdout().lock(), "/dev/stdout").await;
+        let mut out = standard_output().map_err(|error| failed("open", Path::new("/dev/stdout"), &error))?;
+        return copy(content, &mut out, "/dev/stdout").await;
     }
     let mut file = OutputFile::create(Path::new(path))?;
     copy(content, file.writer(), path).await?;
     file.persist()
+}
+
+/// Standard output without the library's buffer, which looks for ends of lines.
+fn standard_output() -> std::io::Result<File> {
+    let out = rustix::stdio::stdout().try_clone_to_owned()?;
+    // What is no pipe has no size of that kind, and one that cannot grow serves as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&out, PIPE);
+    Ok(out.into())
 }
 
 async fn copy(mut content: ByteStream, out: &mut impl Write, name: &str) -> Result<(), Failure> {
