@@ -372,6 +372,14 @@ pub enum PlanProblem {
         /// Why not.
         reason: String,
     },
+    /// An image that cannot be had.
+    #[error("{name}: {reason}")]
+    Image {
+        /// Its name.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A platform that is empty.
     #[error("empty platform value from expression {0}")]
     EmptyPlatform(String),

@@ -35,7 +35,7 @@ fn planned(file: &Dockerfile, mut options: Options) -> Result<(), Error> {
     loop {
         match plan(file, &options)? {
             Outcome::Needs(images) => {
-                options.images.extend(images.into_iter().map(|image| (image, BaseImage::default())));
+                options.images.extend(images.into_iter().map(|image| (image.request, BaseImage::default())));
             }
             Outcome::Plan(plan) => {
                 for (at, vertex) in plan.vertices.iter().enumerate() {

@@ -27,13 +27,13 @@ impl Global {
         self.values.get(name).map(String::as_str)
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    /// All names that `FROM` can use.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().chain(&self.declared).map(String::as_str)
     }
 
-    /// All names that `FROM` can use.
-    pub(super) fn known(&self) -> BTreeSet<&str> {
-        self.names().collect()
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.declared.contains(name)
     }
 }
 

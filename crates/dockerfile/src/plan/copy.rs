@@ -45,6 +45,20 @@ pub struct CopySource {
     pub unpacks: bool,
 }
 
+impl Copy {
+    /// With the names of what is selected instead of paths.
+    pub(super) fn by_name(&self) -> Self {
+        let by_name = |source: &CopySource| match &source.selection {
+            Selection::Pattern(path) => {
+                let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                CopySource { selection: Selection::Pattern(name), ..*source }
+            }
+            _ => source.clone(),
+        };
+        Self { sources: self.sources.iter().map(by_name).collect(), ..self.clone() }
+    }
+}
+
 /// Which files of an input are copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -266,7 +280,7 @@ impl Copying<'_> {
                     let stage = current.node.name.clone();
                     Error::new(PlanProblem::CopyFromLater { from: from.text, stage }.into()).at(from.span)
                 };
-                builder.origin(origin, later)?
+                builder.origin(origin, self.command.instruction.lines, later)?
             }
         };
         let selection =

@@ -39,6 +39,10 @@ impl Environment {
         self.values.iter().map(|(name, _)| name.as_str())
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// As `NAME=value`.
     pub(super) fn list(&self) -> Vec<String> {
         self.values.iter().map(|(name, value)| format!("{name}={value}")).collect()

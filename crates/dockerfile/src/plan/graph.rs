@@ -1,20 +1,25 @@
 //! Stages and what they need of each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use oci::{ImageConfig, Platform, Reference};
 
-use super::arguments::{self, Global};
-use super::{ImageRequest, NamedContext, Options};
+use super::arguments::Global;
+use super::from::FromReader;
+use super::{ImageRequest, NamedContext, NeededImage, Options};
 use crate::Dockerfile;
 use crate::error::{Error, PlanProblem, Problem};
 use crate::expand::{Budget, Lexer};
-use crate::lint::{Linter, Rule};
+use crate::lint::Linter;
 use crate::mount;
 use crate::source::Lines;
 use crate::suggest::{Case, nearest};
 use crate::syntax::{self, Instruction, Kind, Word};
 
+/// Bytes that a trigger has beside its text, about: many stages can have the same base.
+const TRIGGER: usize = 256;
+/// Images that are meant more often than others.
+const COMMON: [&str; 7] = ["alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora"];
 /// A base that has no files.
 const SCRATCH: &str = "scratch";
 
@@ -58,6 +63,7 @@ pub(super) struct Node {
 pub(super) struct Graph<'a> {
     pub(super) nodes: Vec<Node>,
     options: &'a Options,
+    budget: &'a Budget,
     by_name: BTreeMap<String, usize>,
 }
 
@@ -67,11 +73,11 @@ impl<'a> Graph<'a> {
         options: &'a Options,
         global: &Global,
         linter: &Linter,
-        budget: &Budget,
+        budget: &'a Budget,
     ) -> Result<Self, Error> {
-        let mut graph = Self { nodes: Vec::new(), options, by_name: BTreeMap::new() };
+        let mut graph = Self { nodes: Vec::new(), options, budget, by_name: BTreeMap::new() };
         for stage in &file.stages {
-            let reader = Stages { file, stage, global, linter, budget };
+            let reader = FromReader { file, stage, global, linter, budget };
             graph.add(&reader).map_err(|error| error.in_lines(stage.lines))?;
         }
         for (number, stage) in file.stages.iter().enumerate() {
@@ -83,7 +89,7 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
-    fn add(&mut self, reader: &Stages<'_>) -> Result<(), Error> {
+    fn add(&mut self, reader: &FromReader<'_>) -> Result<(), Error> {
         let stage = reader.stage;
         let number = self.nodes.len();
         let base_name = reader.base()?;
@@ -172,6 +178,12 @@ impl<'a> Graph<'a> {
     /// The stage that was probably meant.
     pub(super) fn likely(&self, name: &str) -> Option<String> {
         nearest(name, self.by_name.keys().map(String::as_str), Case::Sensitive)
+    }
+
+    /// The stage or image that was probably meant.
+    pub(super) fn likely_image(&self, name: &str) -> Option<String> {
+        let known = self.by_name.keys().map(String::as_str).chain(COMMON);
+        nearest(name, known, Case::Sensitive)
     }
 
     /// An instruction with what it needs. All stages are known, so that a later one is told from an image.
@@ -265,8 +277,8 @@ impl<'a> Graph<'a> {
     }
 
     /// Marks what the target needs, with triggers of bases; what comes back are images that are not known yet.
-    pub(super) fn resolve(&mut self, target: usize) -> Result<BTreeSet<ImageRequest>, Error> {
-        let mut missing = BTreeSet::new();
+    pub(super) fn resolve(&mut self, target: usize) -> Result<Vec<NeededImage>, Error> {
+        let mut missing = BTreeMap::new();
         let mut waiting: Vec<usize> =
             if self.options.all_stages { (0..self.nodes.len()).collect() } else { vec![target] };
         while let Some(number) = waiting.pop() {
@@ -276,7 +288,8 @@ impl<'a> Graph<'a> {
             if let Origin::Image(request) = &self.nodes[number].base
                 && !self.options.images.contains_key(request)
             {
-                missing.insert(request.clone());
+                let node = &self.nodes[number];
+                missing.entry(request.clone()).or_insert((node.lines, node.base_name.clone()));
             }
             self.add_triggers(number).map_err(|error| self.at_stage(error, number))?;
             waiting.extend(self.needs(number).map(|(needed, _)| needed));
@@ -284,7 +297,11 @@ impl<'a> Graph<'a> {
                 waiting.push(base);
             }
         }
-        Ok(missing)
+        let needed = missing.into_iter().map(|(request, (lines, name))| {
+            let likely = self.likely_image(&name);
+            NeededImage { request, name, lines, likely }
+        });
+        Ok(needed.collect())
     }
 
     /// What a trigger has done wrong is wrong with `FROM`.
@@ -298,6 +315,8 @@ impl<'a> Graph<'a> {
         }
         let mut commands = Vec::new();
         for text in self.triggers(number) {
+            let too_many = |problem| Error::new(Problem::Word { word: text.clone(), problem });
+            self.budget.text(text.len() + TRIGGER).map_err(too_many)?;
             let mut found = syntax::instructions(&text)?;
             let mut instruction = match (found.pop(), found.is_empty()) {
                 (Some(instruction), true) => instruction,
@@ -338,76 +357,5 @@ impl<'a> Graph<'a> {
 
     pub(super) fn image_config(&self, request: &ImageRequest) -> Option<&'a ImageConfig> {
         self.options.images.get(request).map(|image| &image.config)
-    }
-}
-
-/// Reads `FROM`.
-struct Stages<'a> {
-    file: &'a Dockerfile,
-    stage: &'a syntax::Stage,
-    global: &'a Global,
-    linter: &'a Linter,
-    budget: &'a Budget,
-}
-
-impl Stages<'_> {
-    fn warn(&self, rule: Rule, detail: String) {
-        self.linter.warn(rule, self.stage.lines, &self.stage.comments, detail);
-    }
-
-    fn undeclared(&self, unmatched: &BTreeSet<String>) {
-        let known = self.global.known();
-        for name in unmatched.iter().filter(|name| !known.contains(name.as_str())) {
-            let likely = nearest(name, known.iter().copied(), Case::Sensitive);
-            let likely = likely.map(|likely| format!(" (did you mean {likely}?)")).unwrap_or_default();
-            self.warn(Rule::UndefinedArgInFrom, format!("FROM argument '{name}' is not declared{likely}"));
-        }
-    }
-
-    fn base(&self) -> Result<String, Error> {
-        let word = &self.stage.from.base;
-        let found = arguments::expand(self.file, word, self.global, self.budget)?;
-        self.undeclared(&found.unmatched);
-        if found.text.is_empty() {
-            return Err(Error::new(PlanProblem::BlankBase(word.text.clone()).into()).at(word.span));
-        }
-        Ok(found.text)
-    }
-
-    fn platform(&self) -> Result<Option<Platform>, Error> {
-        let Some(word) = &self.stage.from.platform else { return Ok(None) };
-        let found = arguments::expand(self.file, word, self.global, self.budget)?;
-        self.undeclared(&found.unmatched);
-        let likely = || {
-            let known = self.global.known();
-            found.unmatched.iter().find_map(|name| nearest(name, known.iter().copied(), Case::Sensitive))
-        };
-        if found.text.is_empty() {
-            let problem = PlanProblem::EmptyPlatform(word.text.clone());
-            return Err(Error::new(problem.into()).at(word.span).hint(likely()));
-        }
-        let platform = found.text.parse::<Platform>().map_err(|error| {
-            let problem = PlanProblem::Platform { text: word.text.clone(), reason: error.to_string() };
-            Error::new(problem.into()).at(word.span).hint(likely())
-        })?;
-        self.check_platform(word, &found, &platform);
-        Ok(Some(platform))
-    }
-
-    fn check_platform(&self, word: &Word, found: &crate::expand::Expansion, platform: &Platform) {
-        let name = self.stage.name();
-        let is_constant = found.matched.is_empty() && found.unmatched.is_empty();
-        if is_constant && !name.contains(&platform.os) && !name.contains(&platform.architecture) {
-            let detail = format!("FROM --platform flag should not use constant value {:?}", found.text);
-            self.warn(Rule::FromPlatformFlagConstDisallowed, detail);
-        }
-        let only_target = found.unmatched.is_empty() && found.matched.iter().eq(["TARGETPLATFORM"]);
-        if only_target && self.global.get("TARGETPLATFORM") == Some(&found.text) {
-            let detail = format!(
-                "Setting platform to predefined {} in FROM is redundant as this is the default behavior",
-                word.text
-            );
-            self.warn(Rule::RedundantTargetPlatform, detail);
-        }
     }
 }

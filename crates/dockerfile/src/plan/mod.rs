@@ -25,16 +25,18 @@
 mod arguments;
 mod copy;
 mod environment;
+mod from;
 mod graph;
 mod mode;
 mod operation;
 mod remote;
 mod run;
 mod stage;
+mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use oci::{Digest, ImageConfig, Platform};
 
@@ -100,6 +102,27 @@ pub struct ImageRequest {
     pub platform: Platform,
 }
 
+/// An image that a stage begins with, and where that is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededImage {
+    /// The image.
+    pub request: ImageRequest,
+    /// Its name as `FROM` has it, with variables replaced.
+    pub name: String,
+    /// The lines of `FROM`.
+    pub lines: Lines,
+    /// The stage or image that was probably meant, for when there is none of this name.
+    pub likely: Option<String>,
+}
+
+impl NeededImage {
+    /// The error for when it cannot be had.
+    pub fn error(&self, reason: &str) -> Error {
+        let problem = PlanProblem::Image { name: self.name.clone(), reason: reason.to_owned() };
+        Error::new(problem.into()).in_lines(self.lines).hint(self.likely.clone())
+    }
+}
+
 /// What is known of an image.
 #[derive(Clone, Debug, Default)]
 pub struct BaseImage {
@@ -113,7 +136,7 @@ pub struct BaseImage {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// Images whose configurations are missing in the options.
-    Needs(BTreeSet<ImageRequest>),
+    Needs(Vec<NeededImage>),
     /// All that there is to do.
     Plan(Box<Plan>),
 }
@@ -187,7 +210,8 @@ pub fn plan(file: &Dockerfile, options: &Options) -> Result<Outcome, Error> {
 }
 
 fn check_config(file: &Dockerfile, options: &Options) -> Result<lint::Config, Error> {
-    let of_file = || lint::Config::parse(file.directives.check.as_deref().unwrap_or_default());
+    let given = options.build_args.get("BUILDKIT_DOCKERFILE_CHECK").or(file.directives.check.as_ref());
+    let of_file = || lint::Config::parse(given.map(String::as_str).unwrap_or_default());
     Ok(options.check.clone().map_or_else(of_file, Ok)?)
 }
 
@@ -224,9 +248,9 @@ pub fn check(name: &str, source: &[u8], options: &Options) -> lint::Report {
         let linter = Linter::new(config.clone());
         let error = match plan_with(&file, &options, &linter) {
             Ok(Outcome::Needs(images)) => {
-                let unknown = |request: ImageRequest| {
-                    let config = arguments::empty_image(&request.platform);
-                    (request, BaseImage { config, digest: None })
+                let unknown = |image: NeededImage| {
+                    let config = arguments::empty_image(&image.request.platform);
+                    (image.request, BaseImage { config, digest: None })
                 };
                 options.images.extend(images.into_iter().map(unknown));
                 continue;

@@ -104,6 +104,15 @@ impl Operation {
         Digest::of(&json)
     }
 
+    /// The same for when the files that are selected of the inputs are known by their contents: of their paths, only the
+    /// names count, which are what is copied to.
+    pub fn content_digest(&self) -> Digest {
+        match self {
+            Self::Copy(copy) => Self::Copy(Box::new(copy.by_name())).digest(),
+            other => other.digest(),
+        }
+    }
+
     /// The root file system of an image.
     pub(super) fn image(reference: String, platform: &Platform) -> Self {
         Self::Image { reference, platform: platform.to_string() }

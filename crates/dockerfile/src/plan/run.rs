@@ -190,7 +190,9 @@ impl Builder<'_> {
         };
         match (mount.kind, origin) {
             (MountKind::Bind, None) => Ok(Some(self.context())),
-            (MountKind::Bind | MountKind::Cache, Some(origin)) => self.origin(origin, later),
+            (MountKind::Bind | MountKind::Cache, Some(origin)) => {
+                self.origin(origin, command.instruction.lines, later)
+            }
             _ => Ok(None),
         }
     }
@@ -218,9 +220,8 @@ pub(super) fn uppercase(code: &str) -> String {
 /// Arguments in order with their present values, and then the command.
 fn history(current: &Current<'_>, arguments: &[String]) -> String {
     let mut values = Environment::default();
-    for (name, declared) in &current.state.arguments {
-        let value = current.state.variable(name).or(declared.as_deref());
-        values.set(name, value.unwrap_or_default());
+    for (name, declared) in current.state.arguments.iter() {
+        values.set(name, current.state.variable(name).unwrap_or(declared));
     }
     let values = values.list();
     let count = (!values.is_empty()).then(|| format!("|{}", values.len()));

@@ -1,28 +1,31 @@
 //! One stage after the other: what its instructions change and make.
 
 mod checks;
+mod lints;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use oci::{ContainerConfig, History, ImageConfig};
+use oci::{History, ImageConfig};
 
-use super::arguments::{self, Global, PATH};
+use super::arguments::{self, Global};
 use super::copy;
-use super::environment::Environment;
 use super::graph::{Command, Graph, Node, Origin};
 use super::operation::{Input, MakeFolder, Operation, Role, Vertex, VertexId};
-use super::{Options, Plan, PlannedStage, Step};
+use super::state::State;
+use super::{ImageRequest, Options, Plan, PlannedStage, Step};
 use crate::Dockerfile;
-use crate::config::{self, Port};
+use crate::config;
 use crate::error::{Error, Problem};
 use crate::expand::{Budget, Expansion, Lexer};
 use crate::lint::{Linter, Rule};
 use crate::source::Lines;
-use crate::suggest::{Case, nearest};
 use crate::syntax::{Argument, Instruction, Kind, Word};
 
 /// What BuildKit's entries of the history have for a comment.
 const COMMENT: &str = "buildkit.dockerfile.v0";
+
+/// Arguments that are for the builder, and in no command's environment.
+const OUTSIDE: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 /// What has been built of the graph.
 pub(super) struct Builder<'a> {
@@ -43,63 +46,6 @@ struct Done {
     state: State,
 }
 
-/// What a stage has come to.
-#[derive(Clone, Debug)]
-pub(super) struct State {
-    pub(super) image: ImageConfig,
-    /// The image's variables, which its configuration gets in the end.
-    image_env: Environment,
-    /// The same, and those of `ARG`.
-    pub(super) env: Environment,
-    /// Arguments in order, with their values when they were declared.
-    pub(super) arguments: Vec<(String, Option<String>)>,
-    pub(super) root: Option<VertexId>,
-    /// Whether a `WORKDIR` of this file has been.
-    has_folder: bool,
-}
-
-impl State {
-    fn new(mut image: ImageConfig) -> Self {
-        let config = image.config.get_or_insert_default();
-        let mut env = Environment::of(&std::mem::take(&mut config.env));
-        if env.get("PATH").is_none() && image.os != "windows" {
-            env.set("PATH", PATH);
-        }
-        if !config.working_dir.is_empty() {
-            config.working_dir = config::join("/", &config.working_dir);
-        }
-        Self { image, image_env: env.clone(), env, arguments: Vec::new(), root: None, has_folder: false }
-    }
-
-    pub(super) fn config(&mut self) -> &mut ContainerConfig {
-        self.image.config.get_or_insert_default()
-    }
-
-    pub(super) fn variable(&self, name: &str) -> Option<&str> {
-        self.env.get(name)
-    }
-
-    /// Bytes that a copy of it has, about.
-    fn size(&self) -> usize {
-        let labels = self.image.config.iter().flat_map(|config| &config.labels);
-        let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
-        let history: usize = self.image.history.iter().map(|step| step.created_by.len() + 64).sum();
-        let arguments =
-            self.arguments.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
-        labels + history + self.env.size() + self.image_env.size() + arguments.sum::<usize>()
-    }
-
-    /// Where commands run and relative paths begin.
-    pub(super) fn folder(&self) -> String {
-        let folder = self.image.config.as_ref().map(|config| config.working_dir.as_str()).unwrap_or_default();
-        if folder.is_empty() { "/".to_owned() } else { folder.to_owned() }
-    }
-
-    pub(super) fn user(&self) -> String {
-        self.image.config.as_ref().map(|config| config.user.clone()).unwrap_or_default()
-    }
-}
-
 /// A stage that is being planned.
 pub(super) struct Current<'a> {
     pub(super) node: &'a Node,
@@ -114,7 +60,24 @@ pub(super) struct Current<'a> {
     steps: Vec<Step>,
 }
 
-impl Current<'_> {
+impl<'a> Current<'a> {
+    fn new(node: &'a Node, is_alone: bool) -> Self {
+        let makes = |command: &&Command| {
+            matches!(command.instruction.kind, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_))
+        };
+        let has_base = usize::from(matches!(node.base, Origin::Image(_) | Origin::Context(_)));
+        Self {
+            node,
+            state: State::new(ImageConfig::default()),
+            has_command: false,
+            last: BTreeMap::new(),
+            count: 0,
+            total: has_base + node.commands.iter().filter(makes).count(),
+            is_alone,
+            steps: Vec::new(),
+        }
+    }
+
     /// `[build 2/5] RUN make`.
     pub(super) fn name(&mut self, text: &str, is_trigger: bool) -> String {
         self.count += 1;
@@ -144,20 +107,7 @@ impl<'a> Builder<'a> {
     }
 
     fn stage(&mut self, graph: &Graph<'_>, node: &'a Node) -> Result<(), Error> {
-        let makes = |command: &&Command| {
-            matches!(command.instruction.kind, Kind::Run(_) | Kind::Copy(_) | Kind::Add(_) | Kind::Workdir(_))
-        };
-        let has_base = usize::from(matches!(node.base, Origin::Image(_) | Origin::Context(_)));
-        let mut current = Current {
-            node,
-            state: State::new(ImageConfig::default()),
-            has_command: false,
-            last: BTreeMap::new(),
-            count: 0,
-            total: has_base + node.commands.iter().filter(makes).count(),
-            is_alone: graph.nodes.len() == 1,
-            steps: Vec::new(),
-        };
+        let mut current = Current::new(node, graph.nodes.len() == 1);
         current.state = self.base(graph, &mut current)?;
         for command in &node.commands {
             let vertex = self
@@ -204,36 +154,32 @@ impl<'a> Builder<'a> {
             }
             Origin::Image(request) => {
                 let config = graph.image_config(request).cloned().unwrap_or_default();
-                self.check_platform(node, &config);
-                let mut state = State::new(inherited(config));
-                state.config().on_build.clear();
-                // An image without layers is as good as none.
-                let is_empty = state.image.rootfs.diff_ids.is_empty()
-                    && state.image.history.iter().all(|step| step.empty_layer);
-                if !is_empty {
-                    let shown = current.name(&format!("FROM {}", self.pinned(request)), false);
-                    state.root = Some(self.image(request, shown, Some(node.lines)));
-                }
-                Ok(state)
+                Ok(self.base_image(current, request, config))
             }
         }
     }
 
-    fn check_platform(&self, node: &Node, config: &ImageConfig) {
-        let wanted = &node.platform;
-        if config.os != wanted.os || config.architecture != wanted.architecture {
-            let detail = format!(
-                "Base image {} was pulled with platform {:?}, expected {:?} for current build",
-                node.base_name,
-                config.platform().to_string(),
-                wanted.to_string()
-            );
-            self.linter.warn(Rule::InvalidBaseImagePlatform, node.lines, &node.comments, detail);
+    fn base_image(
+        &mut self,
+        current: &mut Current<'_>,
+        request: &ImageRequest,
+        config: ImageConfig,
+    ) -> State {
+        let node = current.node;
+        self.check_platform(node, &config);
+        let mut state = State::new(inherited(config));
+        state.config().on_build.clear();
+        // An image without layers is as good as none.
+        let image = &state.image;
+        if !image.rootfs.diff_ids.is_empty() || image.history.iter().any(|step| !step.empty_layer) {
+            let shown = current.name(&format!("FROM {}", self.pinned(request)), false);
+            state.root = Some(self.image(request, shown, Some(node.lines)));
         }
+        state
     }
 
     /// The name of an image with the digest that it stands for.
-    fn pinned(&self, request: &super::ImageRequest) -> String {
+    fn pinned(&self, request: &ImageRequest) -> String {
         let known = self.options.images.get(request).and_then(|image| image.digest.as_ref());
         match known {
             Some(digest) if !request.reference.contains('@') => format!("{}@{digest}", request.reference),
@@ -241,7 +187,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn image(&mut self, request: &super::ImageRequest, name: String, lines: Option<Lines>) -> VertexId {
+    fn image(&mut self, request: &ImageRequest, name: String, lines: Option<Lines>) -> VertexId {
         let operation = Operation::image(self.pinned(request), &request.platform);
         self.shared(operation, name, lines)
     }
@@ -282,17 +228,18 @@ impl<'a> Builder<'a> {
     pub(super) fn origin(
         &mut self,
         origin: &Origin,
+        lines: Lines,
         later: impl FnOnce() -> Error,
     ) -> Result<Option<VertexId>, Error> {
         Ok(match origin {
             Origin::Scratch => None,
             Origin::Stage(number) => self.done.get(number).ok_or_else(later)?.stage.root,
             Origin::Image(request) => {
-                Some(self.image(request, format!("FROM {}", self.pinned(request)), None))
+                Some(self.image(request, format!("FROM {}", self.pinned(request)), Some(lines)))
             }
             Origin::Context(name) => {
                 let shown = format!("[context {name}] load");
-                Some(self.shared(Operation::Context { name: name.clone() }, shown, None))
+                Some(self.shared(Operation::Context { name: name.clone() }, shown, Some(lines)))
             }
         })
     }
@@ -311,20 +258,6 @@ impl<'a> Builder<'a> {
         })?;
         self.undefined(state, instruction, &found.unmatched);
         Ok(found)
-    }
-
-    fn undefined(&self, state: &State, instruction: &Instruction, unmatched: &BTreeSet<String>) {
-        let is_declared = |name: &String| state.arguments.iter().any(|(argument, _)| argument == name);
-        for name in unmatched.iter().filter(|name| !self.linter.is_full() && !is_declared(name)) {
-            let likely = nearest(name, state.env.names(), Case::Sensitive)
-                .map(|likely| format!(" (did you mean ${likely}?)"));
-            let detail = format!("Usage of undefined variable '${name}'{}", likely.unwrap_or_default());
-            self.warn(Rule::UndefinedVar, instruction, detail);
-        }
-    }
-
-    pub(super) fn warn(&self, rule: Rule, instruction: &Instruction, detail: String) {
-        self.linter.warn(rule, instruction.lines, &instruction.comments, detail);
     }
 
     pub(super) fn lexer(&self) -> Lexer {
@@ -450,77 +383,16 @@ impl<'a> Builder<'a> {
                 (None, None) => self.global.get(&name.text).map(str::to_owned),
             };
             if let Some(value) = &value {
-                current.state.env.set(&name.text, value);
+                if !OUTSIDE.contains(&name.text.as_str()) {
+                    current.state.env.set(&name.text, value);
+                }
                 entry.extend([" ", &name.text, "=", value]);
             } else {
                 entry.extend([" ", &name.text]);
             }
-            current.state.arguments.push((name.text.clone(), value));
+            current.state.arguments.set(&name.text, value.as_deref().unwrap_or_default());
         }
         self.commit(current, instruction, entry, true)
-    }
-
-    fn check_secret(&self, kind: &str, name: &str, instruction: &Instruction) {
-        if checks::is_secret(name) {
-            let detail = format!("Do not use ARG or ENV instructions for sensitive data ({kind} {name:?})");
-            self.warn(Rule::SecretsUsedInArgOrEnv, instruction, detail);
-        }
-    }
-
-    fn check_before(&self, current: &mut Current<'_>, instruction: &Instruction) {
-        let keyword = &instruction.keyword.text;
-        match &instruction.kind {
-            Kind::Cmd(command) | Kind::Entrypoint(command) => {
-                let has_shell = current.state.config().shell.as_ref().is_some_and(|shell| !shell.is_empty());
-                if matches!(command, crate::syntax::Command::Shell(_)) && !has_shell {
-                    let detail = format!(
-                        "JSON arguments recommended for {keyword} to prevent unintended behavior related to OS signals"
-                    );
-                    self.warn(Rule::JsonArgsRecommended, instruction, detail);
-                }
-            }
-            Kind::Env(pairs) | Kind::Label(pairs) if pairs.iter().any(|pair| pair.is_legacy) => {
-                let detail = format!(
-                    "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
-                );
-                self.warn(Rule::LegacyKeyValueFormat, instruction, detail);
-            }
-            Kind::Expose(words) => self.check_ports(current, instruction, words),
-            _ => {}
-        }
-        if let Kind::Cmd(_) | Kind::Entrypoint(_) | Kind::Healthcheck(..) = instruction.kind
-            && let Some(before) = current.last.insert(instruction.kind.name(), instruction.clone())
-        {
-            // The earlier one is the one that does nothing.
-            let detail = format!(
-                "Multiple {keyword} instructions should not be used in the same stage because only the last one will be used"
-            );
-            self.linter.warn(
-                Rule::MultipleInstructionsDisallowed,
-                before.lines,
-                &instruction.comments,
-                detail,
-            );
-        }
-    }
-
-    fn check_ports(&self, current: &Current<'_>, instruction: &Instruction, words: &[Word]) {
-        let expand = |word: &Word| {
-            self.lexer().expand(&word.text, &|name| current.state.variable(name), self.budget).ok()
-        };
-        for text in words.iter().filter_map(expand).flat_map(|found| found.words) {
-            let Ok(port) = Port::parse(&text) else { continue };
-            if port.has_capitals {
-                let detail = format!("Defined protocol '{text}' in EXPOSE instruction should be lowercase");
-                self.warn(Rule::ExposeProtoCasing, instruction, detail);
-            }
-            if port.has_host {
-                let detail = format!(
-                    "EXPOSE instruction should not define an IP address or host-port mapping, found '{text}'"
-                );
-                self.warn(Rule::ExposeInvalidFormat, instruction, detail);
-            }
-        }
     }
 
     /// The plan, with the target's configuration.

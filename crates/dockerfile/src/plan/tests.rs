@@ -43,7 +43,9 @@ fn try_with(source: &str, mut options: Options) -> Result<Plan, Error> {
     let file = Dockerfile::parse(source.as_bytes())?;
     loop {
         match plan(&file, &options)? {
-            Outcome::Needs(images) => options.images.extend(images.into_iter().map(|image| (image, base()))),
+            Outcome::Needs(images) => {
+                options.images.extend(images.into_iter().map(|image| (image.request, base())))
+            }
             Outcome::Plan(plan) => return Ok(*plan),
         }
     }
@@ -102,8 +104,16 @@ fn images_are_asked_for_before_there_is_a_plan() {
         .unwrap();
     let options = Options { target: "1".into(), ..options() };
     let Ok(Outcome::Needs(images)) = plan(&file, &options) else { panic!() };
-    let names: Vec<_> = images.iter().map(|image| image.reference.as_str()).collect();
-    assert_eq!(names, ["docker.io/library/a:latest", "docker.io/library/b:1"]);
+    let names: Vec<_> =
+        images.iter().map(|image| (image.request.reference.as_str(), image.lines.first)).collect();
+    assert_eq!(names, [("docker.io/library/a:latest", 1), ("docker.io/library/b:1", 2)]);
+    let file = Dockerfile::parse(b"FROM a AS build\nFROM biuld").unwrap();
+    let Ok(Outcome::Needs(images)) = plan(&file, &self::options()) else { panic!() };
+    let error = images[0].error("not found");
+    assert_eq!(
+        (error.to_string().as_str(), error.lines),
+        ("biuld: not found (did you mean build?)", Some(Lines::one(2)))
+    );
 }
 
 #[test]
@@ -234,6 +244,7 @@ fn arguments_have_values_by_where_they_are_given() {
         ("FROM a AS s\nARG TARGETSTAGE\nUSER $TARGETSTAGE", &[][..], "s"),
         ("FROM a\nARG x=1\nENV y=$x x=2 z=$x\nUSER $y$z", &[][..], "11"),
         ("FROM a AS s\nARG x=1\nFROM s\nUSER u$x", &[][..], "u1"),
+        ("FROM a\nARG BUILDKIT_SBOM_SCAN_STAGE=1\nUSER u$BUILDKIT_SBOM_SCAN_STAGE", &[][..], "u"),
         ("FROM a\nARG x='a b'\nUSER $x", &[][..], "a b"),
         ("ARG a=1\nARG b=${a}2\nFROM x\nARG b\nUSER $b", &[][..], "12"),
     ] {
@@ -427,6 +438,10 @@ fn named_contexts_replace_stages_and_images() {
 
 #[test]
 fn keys_change_with_what_decides_the_result_only() {
+    let copy = |source: &str| planned(&format!("FROM a\nCOPY {source} /d")).vertices.pop().unwrap().operation;
+    assert_ne!(copy("a/x").digest(), copy("b/x").digest());
+    assert_eq!(copy("a/x").content_digest(), copy("b/x").content_digest());
+    assert_ne!(copy("a/x").content_digest(), copy("a/y").content_digest());
     let digest = |source: &str, options: Options| {
         let plan = planned_with(source, options);
         plan.vertices.last().unwrap().operation.digest()
@@ -538,6 +553,8 @@ fn variables_that_grow_have_an_end() {
         .map(|number| format!("FROM s{} AS s{number}\nENV a{number}={}\n", number - 1, "x".repeat(99)))
         .collect();
     assert!(refused(&format!("FROM a AS s0\n{chain}")).ends_with("variables expand to too much text"));
+    let triggers = format!("FROM a AS b\n{}{}", "ONBUILD USER u\n".repeat(500), "FROM b\n".repeat(500));
+    assert!(try_with(&triggers, Options { all_stages: true, ..options() }).is_err());
     assert_eq!(refused(&format!("FROM a\nEXPOSE {}", "0-65535 ".repeat(100))), "too many ports");
 }
 

@@ -173,24 +173,19 @@ impl Statement<'_> {
     }
 
     fn from(self) -> Result<From, Error> {
-        let mut words = self.rest.words();
-        let (keyword, name) = match words.len() {
-            1 => (None, None),
-            3 if words[1].text.eq_ignore_ascii_case("as") => {
-                let name = words.pop().filter(|name| is_stage_name(&name.text.to_lowercase()));
-                let bad = || Problem::StageName(self.rest.words().pop().unwrap_or_default().text);
-                (
-                    words.pop(),
-                    Some(name.ok_or_else(|| {
-                        Error::new(bad()).at(self.rest.words().pop().unwrap_or_default().span)
-                    })?),
-                )
+        let words = self.rest.words();
+        let (base, keyword, name) = match words.as_slice() {
+            [base] => (base, None, None),
+            [base, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
+                if !is_stage_name(&name.text.to_lowercase()) {
+                    return Err(Error::new(Problem::StageName(name.text.clone())).at(name.span));
+                }
+                (base, Some(keyword.clone()), Some(name.clone()))
             }
             _ => return Err(Problem::FromArguments.into()),
         };
         let flags = self.flags.check(&[("platform", Takes::Text)])?;
-        let base = words.swap_remove(0);
-        Ok(From { base, keyword, name, platform: flags.filled("platform") })
+        Ok(From { base: base.clone(), keyword, name, platform: flags.filled("platform") })
     }
 
     /// Sources and destination.
