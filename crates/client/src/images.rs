@@ -4,7 +4,7 @@ use api::Filters;
 use api::auth::{self, AuthConfig};
 use api::image::{
     DeleteItem, HistoryItem, ImageInspect, ImageSummary, ListOptions, LoadOptions, PruneResponse,
-    PullOptions, PushOptions, RemoveOptions, SaveOptions, TagOptions,
+    PullOptions, PushOptions, RemoveOptions, SaveOptions, SearchOptions, SearchResult, TagOptions,
 };
 use api::query::QueryWriter;
 use bytes::Bytes;
@@ -25,6 +25,19 @@ impl Client {
     /// The images that match.
     pub async fn images(&self, options: &ListOptions) -> Result<Vec<ImageSummary>, Error> {
         self.json(Call::get("/images/json", &options.to_query())).await
+    }
+
+    /// Looks for images in a registry.
+    pub async fn search_images(
+        &self,
+        options: &SearchOptions,
+        auth: &AuthConfig,
+    ) -> Result<Vec<SearchResult>, Error> {
+        let mut call = Call::get("/images/search", &options.to_query());
+        if let Ok(value) = HeaderValue::from_str(&auth.encode()) {
+            call = call.header(HeaderName::from_static(AUTH_HEADER), value);
+        }
+        self.json(call).await
     }
 
     /// Everything about one image.

@@ -35,6 +35,15 @@ impl Engine {
         }
         counts
     }
+
+    /// The containers of each image, by the images' IDs.
+    pub fn container_ids_of_images(&self) -> HashMap<String, Vec<String>> {
+        let mut users: HashMap<String, Vec<String>> = HashMap::new();
+        for container in self.shared.index().all() {
+            users.entry(container.settings.image_id.clone()).or_default().push(container.id().to_owned());
+        }
+        users
+    }
 }
 
 fn volume(name: String, links: usize, path: &Path) -> Result<Volume, Error> {

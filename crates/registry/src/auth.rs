@@ -35,11 +35,11 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    fn has_password(&self) -> bool {
+    pub(crate) fn has_password(&self) -> bool {
         !self.username.is_empty() && self.identity_token.is_empty()
     }
 
-    fn basic(&self) -> String {
+    pub(crate) fn basic(&self) -> String {
         format!("Basic {}", BASE64.encode(format!("{}:{}", self.username, self.password)))
     }
 }

@@ -68,6 +68,47 @@ pub enum Error {
     /// A name stands for no list of images where one is wanted.
     #[error("{0} is no manifest list")]
     NoList(String),
+    /// What is looked for is an address.
+    #[error("invalid repository name: repository name ({0}) should not have a scheme")]
+    SearchTerm(String),
+    /// More results are wanted than a registry gives.
+    #[error("limit {limit} is outside the range of [1, {most}]")]
+    SearchLimit {
+        /// What is wanted.
+        limit: u32,
+        /// What is possible.
+        most: u32,
+    },
+    /// The registry knows nothing of searches.
+    #[error("Unexpected status code 404: the registry {0} has no search")]
+    NoSearch(String),
+    /// The registry does not search.
+    #[error("Unexpected status code {0}")]
+    SearchStatus(u16),
+    /// The registry has not answered in time.
+    #[error("search in {registry}: no answer within {} seconds", limit.as_secs())]
+    SearchTime {
+        /// The registry.
+        registry: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// There is nothing to be had at a URL.
+    #[error("failed to GET {url} with status {status}")]
+    Download {
+        /// The URL, without what may be secret in it.
+        url: String,
+        /// What its server said.
+        status: String,
+    },
+    /// What is to be downloaded has an address that cannot be used.
+    #[error("invalid URL {url:?}: {reason}")]
+    Url {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The registry has something else than what was sent.
     #[error("the registry has {actual} under {reference} instead of {expected}")]
     OtherDigest {
@@ -193,8 +234,16 @@ impl Error {
             | Self::Nesting(_)
             | Self::List(_)
             | Self::NoList(_)
+            | Self::SearchTerm(_)
+            | Self::SearchLimit { .. }
+            | Self::Url { .. }
             | Self::PushByDigest => ErrorKind::Invalid,
+            Self::Download { status, .. } if status.starts_with("404") => ErrorKind::NotFound,
             Self::Api(_)
+            | Self::NoSearch(_)
+            | Self::SearchStatus(_)
+            | Self::SearchTime { .. }
+            | Self::Download { .. }
             | Self::Login { .. }
             | Self::Status(_)
             | Self::Network { .. }

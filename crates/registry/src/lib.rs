@@ -14,6 +14,9 @@
 //! Mirrors get none at all.
 //! Plain HTTP is used with loopback addresses and with registries that are declared insecure, and with no others.
 //!
+//! [`Registry::search`] asks a registry what it has, [`Registry::look_up`] what a name stands for; [`Registry::import`] makes an
+//! image of a tar that is at any URL, for which the same limits hold.
+//!
 //! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed. So it
 //! is with a push; blobs that the registry has by then stay there, for it to collect or for the next push to find.
 //!
@@ -28,6 +31,7 @@ mod distribution;
 mod documents;
 mod error;
 mod hosts_file;
+mod import;
 mod login;
 mod manifest;
 mod network;
@@ -36,6 +40,7 @@ mod progress;
 mod proxy;
 mod pull;
 mod push;
+mod search;
 mod session;
 mod tls;
 mod upload;
@@ -49,11 +54,13 @@ pub use auth::Credentials;
 pub use distribution::Distribution;
 pub use documents::{Found, ImageDocument, Mounted, Writer};
 pub use error::{ApiError, Error, ErrorKind};
+pub use import::Source;
 pub use network::parse_mirror;
 pub use progress::{Detail, Outcome, Progress, ProgressSink};
 pub use proxy::Proxies;
 pub use pull::{PullRequest, Pulled, Status};
 pub use push::{PushRequest, Pushed};
+pub use search::{FoundRepository, SearchRequest};
 
 /// How registries are reached.
 #[derive(Clone, Debug)]

@@ -89,7 +89,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Counts the bytes of one step of a layer and reports them now and then.
 pub(crate) struct Meter {
     sink: ProgressSink,
-    id: String,
+    id: Option<String>,
     status: &'static str,
     detail: Detail,
     reported: Option<Instant>,
@@ -97,8 +97,13 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(sink: &ProgressSink, id: &str, status: &'static str, total: u64) -> Self {
+        Self { id: Some(id.into()), ..Self::of_all(sink, status, total) }
+    }
+
+    /// Counts the bytes of something that has no name, of which there is one.
+    pub(crate) fn of_all(sink: &ProgressSink, status: &'static str, total: u64) -> Self {
         let detail = Detail { current: 0, total };
-        Self { sink: Arc::clone(sink), id: id.into(), status, detail, reported: None }
+        Self { sink: Arc::clone(sink), id: None, status, detail, reported: None }
     }
 
     pub(crate) fn add(&mut self, bytes: u64) {
@@ -111,7 +116,7 @@ impl Meter {
         let is_due = self.reported.is_none_or(|then| then.elapsed() >= INTERVAL);
         if is_due || self.detail.current == self.detail.total {
             self.reported = Some(Instant::now());
-            let (id, detail) = (Some(self.id.clone()), Some(self.detail));
+            let (id, detail) = (self.id.clone(), Some(self.detail));
             (self.sink)(Progress { status: self.status.into(), detail, id, aux: None });
         }
     }

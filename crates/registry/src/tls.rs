@@ -27,6 +27,8 @@ const MAX_REDIRECTS: usize = 10;
 pub(crate) enum Purpose {
     /// An answer, or the next part of one, is to come soon.
     Requests,
+    /// The same, of a place that somebody named by its whole URL: if that is not encrypted, other places need not be.
+    Downloads,
     /// The answer comes when all was sent, however long that takes; whoever sends watches.
     Uploads,
 }
@@ -42,8 +44,8 @@ pub(crate) fn client(config: &Config, host: &Host, purpose: Purpose) -> Result<C
     let mut builder = Client::builder()
         .user_agent(concat!("corten/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
-        .redirect(redirects(config.clone()));
-    if purpose == Purpose::Requests {
+        .redirect(redirects(config.clone(), purpose));
+    if purpose != Purpose::Uploads {
         builder = builder.read_timeout(config.idle_timeout);
     }
     let mut own = Own::default();
@@ -67,13 +69,14 @@ pub(crate) fn client(config: &Config, host: &Host, purpose: Purpose) -> Result<C
 }
 
 /// Follows few redirects, and none from TLS to plain HTTP. (The client itself drops credentials at another host.)
-fn redirects(config: Config) -> Policy {
+fn redirects(config: Config, purpose: Purpose) -> Policy {
     Policy::custom(move |attempt| {
         let came_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
         if attempt.previous().len() > MAX_REDIRECTS {
             return attempt.error(format!("stopped after {MAX_REDIRECTS} redirects"));
         }
-        let is_insecure = |url: &Url| security_of(&config, url) == Security::Insecure;
+        let is_insecure =
+            |url: &Url| purpose == Purpose::Downloads || security_of(&config, url) == Security::Insecure;
         if attempt.url().scheme() != "https" && (came_secure || !is_insecure(attempt.url())) {
             let target = attempt.url().origin().ascii_serialization();
             return attempt.error(format!("refused redirect to {target}, which is not encrypted"));

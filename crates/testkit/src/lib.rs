@@ -26,6 +26,7 @@ pub mod registry;
 mod second_host;
 mod slot;
 mod wait;
+pub mod web;
 
 pub use bed::Bed;
 pub use cli::{Client, Command, Output};

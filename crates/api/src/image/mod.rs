@@ -5,6 +5,7 @@ mod history;
 mod inspect;
 mod options;
 mod progress;
+mod search;
 mod summary;
 
 pub use descriptor::{Descriptor, Platform};
@@ -14,4 +15,7 @@ pub use options::{
     ListOptions, LoadOptions, PullOptions, PushOptions, RemoveOptions, SaveOptions, TagOptions,
 };
 pub use progress::{ErrorDetail, ProgressDetail, ProgressMessage};
-pub use summary::{ImageProperties, ImageSummary, ManifestSizes, ManifestSummary, UnpackedSize};
+pub use search::{SearchOptions, SearchResult};
+pub use summary::{
+    AttestationProperties, ImageProperties, ImageSummary, ManifestSizes, ManifestSummary, UnpackedSize,
+};

@@ -56,6 +56,18 @@ pub struct ManifestSummary {
     /// For an image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_data: Option<ImageProperties>,
+    /// For an attestation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation_data: Option<AttestationProperties>,
+}
+
+/// What an attestation is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttestationProperties {
+    /// The digest of the image's manifest.
+    #[serde(rename = "For")]
+    pub of: String,
 }
 
 /// What a manifest occupies.

@@ -1,7 +1,9 @@
 //! `images`: the list of images.
 
+use api::Filters;
 use api::image::{ImageSummary, ListOptions};
 
+use super::images_tree::{Style, tree};
 use super::ps::LIST_FORMAT;
 use crate::app::App;
 use crate::command::{Arity, Leaf};
@@ -34,7 +36,7 @@ impl Options for ImagesOptions {
         Flag::new("format", LIST_FORMAT, |o| &mut o.format),
         Flag::new("no-trunc", "Show everything in full length", |o| &mut o.no_trunc),
         Flag::lettered('q', "quiet", "Show only IDs", |o| &mut o.quiet),
-        Flag::hidden("tree", |o| &mut o.tree),
+        Flag::new("tree", "Show the platforms of each image (experimental)", |o| &mut o.tree),
     ];
 }
 
@@ -51,14 +53,14 @@ impl Leaf for Images {
     const PATHS: &'static [&'static str] = &["image ls", "image list", "images"];
 
     fn run(app: &App, options: ImagesOptions, arguments: Vec<String>) -> Result<(), Failure> {
-        if options.tree {
-            return Err(Failure::message("--tree is not supported"));
-        }
-        let listing = listing(app, &options)?;
         let mut filters = options.filter.0.clone();
         if let Some(name) = arguments.first() {
             filters.add("reference", name.as_str());
         }
+        if options.tree {
+            return show_tree(app, &options, filters);
+        }
+        let listing = listing(app, &options)?;
         let request = ListOptions { all: options.all, filters, ..ListOptions::default() };
         let client = app.client()?;
         let images = app.block_on(client.images(&request))?;
@@ -72,6 +74,26 @@ impl Leaf for Images {
             .collect();
         app.print(&listing.render(&rows)?)
     }
+}
+
+/// The platforms of each image.
+fn show_tree(app: &App, options: &ImagesOptions, filters: Filters) -> Result<(), Failure> {
+    let refused = [
+        ("--quiet", options.quiet),
+        ("--no-trunc", options.no_trunc),
+        ("--show-digest", options.digests),
+        ("--format", !options.format.is_empty()),
+    ];
+    if let Some((name, _)) = refused.iter().find(|(_, given)| *given) {
+        return Err(Failure::message(format!("{name} is not yet supported with --tree")));
+    }
+    let request = ListOptions { all: options.all, filters, manifests: true, ..ListOptions::default() };
+    let client = app.client()?;
+    let mut images = app.block_on(client.images(&request))?;
+    if !options.all {
+        images.retain(|image| !image.repo_tags.is_empty() || !image.repo_digests.is_empty());
+    }
+    app.print(&tree(images, Style::of_stdout()))
 }
 
 fn listing(app: &App, options: &ImagesOptions) -> Result<Listing, Failure> {

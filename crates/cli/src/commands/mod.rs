@@ -12,6 +12,7 @@ mod exec;
 mod export;
 mod history;
 mod images;
+mod images_tree;
 mod import;
 mod info;
 mod inspect;
@@ -30,6 +31,7 @@ mod push;
 mod remove_image;
 mod run;
 mod save;
+mod search;
 mod start;
 mod stop_engine;
 mod tag;
@@ -94,6 +96,7 @@ pub(crate) const COMMON: &[Command] = &[
     Command::of::<pull::Pull>(),
     Command::of::<images::Images>(),
     Command::of::<login::Login>(),
+    Command::of::<search::Search>(),
     Command::of::<version::VersionCommand>(),
     Command::of::<info::InfoCommand>(),
 ];

@@ -32,6 +32,10 @@ pub(crate) trait Row {
 
     /// The value of one of [`Row::FIELDS`].
     fn field(&self, name: &str) -> Cell;
+    /// The same in `{{json .}}`, where that differs.
+    fn json(&self, name: &str) -> Cell {
+        self.field(name)
+    }
     /// The result of one of [`Row::METHODS`].
     fn method(&self, _name: &str, _argument: &str) -> String {
         String::new()
@@ -166,7 +170,7 @@ fn values<R: Row + Clone + Send + Sync + 'static>(row: &R, originals: &mut Origi
     for (name, _) in R::FIELDS {
         let cell = row.field(name);
         if !R::NOT_IN_JSON.contains(name) {
-            json.insert(name, cell.to_json());
+            json.insert(name, row.json(name).to_json());
         }
         map.insert((*name).into(), Value::String(cell.into_text().into()));
     }

@@ -7,6 +7,7 @@
 mod commit;
 mod confinement;
 mod disk;
+mod download;
 mod events;
 mod exec;
 mod extras;
@@ -37,6 +38,7 @@ mod registries;
 mod restart;
 mod run;
 mod save;
+mod search;
 mod servers;
 mod usage;
 mod versions;

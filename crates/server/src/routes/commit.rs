@@ -11,10 +11,12 @@ use http::StatusCode;
 use image::NewImage;
 use jiff::Timestamp;
 use oci::{ContainerConfig, History, ImageConfig, Platform, Reference};
+use registry::Source;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::Api;
 use super::images::tell;
+use super::transfer::Transfer;
 use crate::error::Error;
 use crate::http::{Call, Response, json, json_lines};
 
@@ -37,7 +39,7 @@ impl Api {
     /// Makes an image of the tar in the body.
     pub(super) async fn import_image(&self, call: Call, options: PullOptions) -> Result<Response, Error> {
         if options.from_src != "-" {
-            return Err(Error::Unsupported("importing an image from a URL"));
+            return self.import_from(options).await;
         }
         let image = new_image(options);
         let images = self.engine.images().clone();
@@ -54,6 +56,22 @@ impl Api {
         let made = tokio::task::spawn_blocking(work).await??;
         tell(&self.engine, "import", &made.id, made.id.as_str());
         Ok(json_lines(stream::iter([ProgressMessage::status(made.id.to_string())])))
+    }
+}
+
+impl Api {
+    /// Makes an image of the tar at a URL.
+    async fn import_from(&self, options: PullOptions) -> Result<Response, Error> {
+        let source = Source::parse(&options.from_src)?;
+        // What the URL has of secrets is not for the image's history.
+        let image = new_image(PullOptions { from_src: source.to_string(), ..options })?;
+        let (engine, client) = (self.engine.clone(), self.registries.client().clone());
+        let transfer = Transfer::begin(|progress| async move {
+            let made = client.import(engine.images(), &source, image, progress).await?;
+            tell(&engine, "import", &made.id, made.id.as_str());
+            Ok(())
+        });
+        transfer.into_response(1).await
     }
 }
 

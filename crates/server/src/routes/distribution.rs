@@ -29,12 +29,12 @@ impl Api {
     }
 }
 
-fn platform(spec: PlatformSpec) -> Platform {
+pub(super) fn platform(spec: PlatformSpec) -> Platform {
     Platform {
         architecture: spec.architecture,
         os: spec.os,
         os_version: spec.os_version.unwrap_or_default(),
+        os_features: spec.os_features,
         variant: spec.variant.unwrap_or_default(),
-        ..Platform::default()
     }
 }

@@ -11,7 +11,7 @@ use oci::{Digest, Platform, Reference};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::blocking::blocking;
-use super::{Api, image_shape};
+use super::{Api, image_shape, manifest_shape};
 use crate::error::Error;
 use crate::http::{Call, Response, empty, json, json_lines};
 
@@ -27,6 +27,9 @@ impl Api {
             options.filters.add("reference", name);
         }
         let filters = image_filters(&options)?;
+        if options.manifests && call.version().at_least(47) {
+            return self.list_manifests(options, filters, call).await;
+        }
         let images = self.engine.images().clone();
         let list = blocking(move || images.list(&filters)).await?;
         let summaries = list.iter().map(|image| {
@@ -39,21 +42,54 @@ impl Api {
         Ok(json(StatusCode::OK, &summaries.collect::<Vec<_>>()))
     }
 
+    /// The list with all platforms of each image in one entry.
+    async fn list_manifests(
+        &self,
+        options: ListOptions,
+        filters: image::Filters,
+        call: &Call,
+    ) -> Result<Response, Error> {
+        let images = self.engine.images().clone();
+        let list = blocking(move || {
+            let list = images.without_platforms_of_others(images.list(&filters)?);
+            let listings = list.into_iter().map(|image| {
+                let shared = options.shared_size.then(|| images.shared_size(&image));
+                images.listing(&image).map(|listing| (image, listing, shared))
+            });
+            listings.collect::<Result<Vec<_>, image::Error>>()
+        });
+        let users = self.engine.container_ids_of_images();
+        let summaries = list.await?.into_iter().map(|(image, listing, shared)| {
+            let mut summary = image_shape::summary(&image, call.version());
+            manifest_shape::complete(&mut summary, listing, &users);
+            summary.shared_size = shared.map_or(summary.shared_size, image_shape::bytes);
+            summary
+        });
+        Ok(json(StatusCode::OK, &summaries.collect::<Vec<_>>()))
+    }
+
     pub(super) async fn inspect_image(&self, name: String, call: &Call) -> Result<Response, Error> {
         let platform = asked_platform(call, 49)?;
-        if platform.is_some() && call.query().flag("manifests") {
+        let wants_manifests = call.query().flag("manifests") && call.version().at_least(48);
+        if platform.is_some() && wants_manifests {
             let message = "conflicting options: manifests and platform options cannot both be set";
             return Err(Error::BadRequest(message.to_owned()));
         }
         let images = self.engine.images().clone();
-        let (image, folders) = blocking(move || {
-            resolve(&images, &name, platform.as_ref()).map(|image| {
-                let folders = images.layer_folders(&image);
-                (image, folders)
-            })
+        let (image, folders, listing) = blocking(move || {
+            let image = resolve(&images, &name, platform.as_ref())?;
+            let folders = images.layer_folders(&image);
+            let listing = wants_manifests.then(|| images.listing(&image)).transpose()?;
+            Ok::<_, image::Error>((image, folders, listing))
         })
         .await?;
-        Ok(json(StatusCode::OK, &image_shape::inspect(&image, &folders, call.version())?))
+        let mut shape = image_shape::inspect(&image, &folders, call.version())?;
+        if let Some(listing) = listing.filter(|it| !it.manifests.is_empty()) {
+            let users = self.engine.container_ids_of_images();
+            let manifests = listing.manifests.into_iter().map(|it| manifest_shape::summary(it, &users));
+            shape["Manifests"] = serde_json::json!(manifests.collect::<Vec<_>>());
+        }
+        Ok(json(StatusCode::OK, &shape))
     }
 
     pub(super) async fn image_history(&self, name: String, call: &Call) -> Result<Response, Error> {

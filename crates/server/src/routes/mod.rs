@@ -18,12 +18,14 @@ mod images;
 mod info_shape;
 mod lifecycle;
 mod logs;
+mod manifest_shape;
 mod networks;
 mod prune;
 mod pull;
 mod push;
 mod route;
 mod save;
+mod search;
 mod system;
 mod transfer;
 mod volumes;
@@ -98,6 +100,7 @@ impl Api {
             Route::InspectExec(id) => self.inspect_exec(&id).await,
             Route::Distribution(name) => self.distribution(&name, &call).await,
             Route::ListImages => self.list_images(&call).await,
+            Route::SearchImages => self.search_images(&call).await,
             Route::InspectImage(name) => self.inspect_image(name, &call).await,
             Route::ImageHistory(name) => self.image_history(name, &call).await,
             Route::TagImage(name) => self.tag_image(name, &call).await,

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use api::auth;
-use api::image::{ProgressMessage, PullOptions};
+use api::image::PullOptions;
 use api::system::{IndexInfo, RegistryConfig};
-use futures_util::{StreamExt as _, stream};
 use oci::{Platform, Reference};
 use registry::{Proxies, PullRequest, Registry};
 
 use super::Api;
 use super::images::tell;
-use super::transfer::{Step, Transfer, credentials};
+use super::transfer::{Transfer, credentials};
 use crate::error::Error;
-use crate::http::{Call, Response, json_lines};
+use crate::http::{Call, Response};
 
 /// Which registries may be spoken to, and how.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +91,7 @@ impl Api {
             credentials: credentials(call.header(auth::HEADER)),
         };
         let (engine, client) = (self.engine.clone(), self.registries.client.clone());
-        let mut transfer = Transfer::begin(|progress| async move {
+        let transfer = Transfer::begin(|progress| async move {
             let name = request.reference.familiar();
             let pulled = match request.reference.is_name_only() {
                 true => client.pull_all(engine.images(), request, progress).await?,
@@ -101,18 +100,8 @@ impl Api {
             pulled.iter().for_each(|pulled| tell(&engine, "pull", &pulled.image, &name));
             Ok(())
         });
-        let mut first = Vec::new();
         // The first message only says that the pull begins.
-        while first.len() < 2 {
-            match transfer.step().await {
-                Step::Message(message) => first.push(message),
-                Step::Failed(error) if first.len() < 2 => return Err(error.into()),
-                Step::Failed(error) => first.push(ProgressMessage::error(error.to_string())),
-                Step::Done => break,
-            }
-        }
-        let rest = transfer.into_messages();
-        Ok(json_lines(stream::iter(first).chain(rest)))
+        transfer.into_response(2).await
     }
 }
 

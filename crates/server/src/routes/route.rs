@@ -41,6 +41,7 @@ pub(super) enum Route {
     /// What a registry has under this name.
     Distribution(String),
     ListImages,
+    SearchImages,
     InspectImage(String),
     ImageHistory(String),
     TagImage(String),
@@ -101,6 +102,7 @@ fn get(path: &[&str]) -> Option<Route> {
         }
         ["exec", id, "json"] => Route::InspectExec((*id).to_owned()),
         ["images", "json"] => Route::ListImages,
+        ["images", "search"] => Route::SearchImages,
         ["images", "get"] => Route::SaveImages,
         ["images", name @ .., "get"] if !name.is_empty() => Route::SaveImage(name.join("/")),
         ["images", name @ .., "json"] => Route::InspectImage(name.join("/")),
@@ -168,7 +170,6 @@ fn unsupported(path: &[&str]) -> Option<&'static str> {
         ["containers", _, "stats"] => "container statistics",
         ["containers", _, "archive"] => "copying files into or out of a container",
         ["containers", _, "checkpoints", ..] => "checkpoints",
-        ["images", "search"] => "searching images",
         ["volumes", ..] => "making or removing volumes",
         ["plugins", ..] => "plugins",
         ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..] => "swarm mode",

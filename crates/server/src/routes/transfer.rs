@@ -6,9 +6,12 @@ use std::sync::Arc;
 use api::auth::AuthConfig;
 use api::image::ProgressMessage;
 use base64::Engine as _;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use registry::{Credentials, Progress, ProgressSink};
 use tokio::sync::mpsc;
+
+use crate::error::Error;
+use crate::http::{Response, json_lines};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), registry::Error>> + Send>>;
 
@@ -57,6 +60,20 @@ impl Transfer {
         }
     }
 
+    /// The answer that tells all of it. What fails before the first `opening` messages is an error of its own; what fails
+    /// later is told in the body.
+    pub(super) async fn into_response(mut self, opening: usize) -> Result<Response, Error> {
+        let mut first = Vec::new();
+        while first.len() < opening {
+            match self.step().await {
+                Step::Message(message) => first.push(message),
+                Step::Failed(error) => return Err(error.into()),
+                Step::Done => break,
+            }
+        }
+        Ok(json_lines(stream::iter(first).chain(self.into_messages())))
+    }
+
     /// All that is still to come; a failure is the last message.
     pub(super) fn into_messages(self) -> impl Stream<Item = ProgressMessage> + Send {
         stream::unfold(self, async |mut transfer| {
@@ -73,14 +90,13 @@ impl Transfer {
 fn message(progress: Progress) -> ProgressMessage {
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let aux = progress.aux.and_then(|pushed| serde_json::to_value(pushed).ok());
-    let message = match (progress.id, progress.detail) {
-        (None, None) => ProgressMessage::status(progress.status),
-        (None, Some(_)) => ProgressMessage::layer("", progress.status),
-        (Some(id), None) => ProgressMessage { id, ..ProgressMessage::status(progress.status) },
-        (Some(id), Some(detail)) if detail.current == 0 && detail.total == 0 => {
+    let id = progress.id.unwrap_or_default();
+    let message = match progress.detail {
+        None => ProgressMessage { id, ..ProgressMessage::status(progress.status) },
+        Some(detail) if detail.current == 0 && detail.total == 0 => {
             ProgressMessage::layer(id, progress.status)
         }
-        (Some(id), Some(detail)) => {
+        Some(detail) => {
             ProgressMessage::layer_progress(id, progress.status, signed(detail.current), signed(detail.total))
         }
     };

@@ -16,3 +16,4 @@ mod networks;
 mod precautions;
 mod privileged;
 mod relay;
+mod trees;
