@@ -74,6 +74,8 @@ struct Display {
     lines: HashMap<String, usize>,
     /// What each layer is doing, and since when.
     steps: HashMap<String, Step>,
+    /// Whether the cursor is in a line that is written over by what comes next.
+    is_open: bool,
 }
 
 /// A step of a layer that has bytes to count.
@@ -86,7 +88,7 @@ struct Step {
 
 impl Display {
     fn new(terminal: Option<usize>) -> Self {
-        Self { terminal, lines: HashMap::new(), steps: HashMap::new() }
+        Self { terminal, lines: HashMap::new(), steps: HashMap::new(), is_open: false }
     }
 
     /// How fast a step is, and how long it will take, once that can be told.
@@ -114,23 +116,23 @@ impl Display {
         let on_line = message.progress_detail.is_some() && !message.id.is_empty();
         let mut up = 0;
         if on_line {
-            let count = self.lines.len();
-            match self.lines.get(&message.id) {
-                Some(line) => up = count - line,
-                None => {
-                    self.lines.insert(message.id.clone(), count);
-                    if self.terminal.is_some() {
-                        out.push('\n');
-                    }
-                }
-            }
+            let next = self.lines.len();
+            let line = *self.lines.entry(message.id.clone()).or_insert(next);
             if self.terminal.is_some() {
-                // A new line was begun below the last one, so there is nothing to go up for.
+                // The cursor is always below the last line.
+                if line == next {
+                    out.push('\n');
+                }
+                up = self.lines.len() - line;
                 move_cursor(&mut out, up, 'A');
             }
         } else if message.stream.is_empty() || !message.id.is_empty() {
             self.lines.clear();
         }
+        if self.is_open {
+            out.push_str("\x1b[2K\r");
+        }
+        self.is_open = self.terminal.is_some() && !on_line && message.progress_detail.is_some();
         let rate = if self.terminal.is_some() { self.rate(message, Instant::now()) } else { String::new() };
         self.line(message, &rate, &mut out);
         if on_line && self.terminal.is_some() {
@@ -251,6 +253,15 @@ mod tests {
     }
 
     #[test]
+    fn progress_of_the_only_thing_leaves_no_rest() {
+        let mut display = Display::new(Some(120));
+        display.show(&layer("", "Importing", 50, 100));
+        let last = display.show(&ProgressMessage::status("sha256:1"));
+        assert_eq!(last, "\x1b[2K\rsha256:1\n");
+        assert_eq!(display.show(&ProgressMessage::status("next")), "next\n");
+    }
+
+    #[test]
     fn terminal_redraws_the_layer_in_its_line() {
         let mut display = Display::new(Some(120));
         let shown: Vec<String> = [
@@ -261,8 +272,8 @@ mod tests {
         .iter()
         .map(|message| display.show(message))
         .collect();
-        assert_eq!(shown[0], "\n\x1b[2K\ra: Pulling fs layer \r");
-        assert_eq!(shown[1], "\n\x1b[2K\rb: Pulling fs layer \r");
+        assert_eq!(shown[0], "\n\x1b[1A\x1b[2K\ra: Pulling fs layer \r\x1b[1B");
+        assert_eq!(shown[1], "\n\x1b[1A\x1b[2K\rb: Pulling fs layer \r\x1b[1B");
         let bar = format!("[{}>{}] ", "=".repeat(25), " ".repeat(25));
         assert_eq!(shown[2], format!("\x1b[2A\x1b[2K\ra: Downloading {bar}     50B/100B\r\x1b[2B"));
     }

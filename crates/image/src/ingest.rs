@@ -166,23 +166,23 @@ impl Ingest {
     }
 
     /// Unpacks a layer from a file in the ingest folder and keeps that file. What it should be, where that is known, is
-    /// verified on the way.
+    /// verified on the way. `progress` is told of each piece of the file that was read.
     pub(crate) fn layer_from_file(
         &self,
         file: &Path,
         blob: Option<&Descriptor>,
         diff_id: &Digest,
+        progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<()> {
         let mut reader = File::open(file).map_err(Error::io("open", file))?;
         let (unpacked, digest) = match blob {
             Some(Descriptor { digest, size, .. }) if digest != diff_id => {
                 let expected = Some(Expected { digest, size: *size });
-                let mut silent = |_| {};
-                let stream = LayerStream { expected, ..LayerStream::of(&mut reader, &mut silent) };
+                let stream = LayerStream { expected, ..LayerStream::of(&mut reader, progress) };
                 (self.unpack(stream, digest, diff_id)?, digest.clone())
             }
             // A plain tar is hashed once.
-            _ => self.unpack_unnamed(&mut reader, diff_id)?,
+            _ => self.unpack_unnamed(&mut reader, diff_id, progress)?,
         };
         if let Some(blob) = blob.filter(|blob| blob.digest != digest) {
             return Err(Error::Digest { what: "layer", expected: blob.digest.clone(), actual: digest });
@@ -191,9 +191,14 @@ impl Ingest {
         self.place_layer(unpacked, &digest, diff_id)
     }
 
-    fn unpack_unnamed(&self, reader: &mut File, diff_id: &Digest) -> Result<(UnpackedLayer, Digest)> {
+    fn unpack_unnamed(
+        &self,
+        reader: &mut File,
+        diff_id: &Digest,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(UnpackedLayer, Digest)> {
         let failed = |source| Error::Layer { layer: diff_id.clone(), source };
-        let new = self.unpack_new(LayerStream::of(reader, &mut |_| {}), diff_id.algorithm(), failed)?;
+        let new = self.unpack_new(LayerStream::of(reader, progress), diff_id.algorithm(), failed)?;
         if new.diff_id != *diff_id {
             return Err(failed(LayerError::DiffId { expected: diff_id.clone(), actual: new.diff_id }));
         }

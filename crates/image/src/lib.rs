@@ -68,7 +68,7 @@ pub use image::{HistoryItem, Image};
 pub use ingest::{Draft, Ingest};
 pub use layer::LayerError;
 pub use listed::{ListedManifest, Listing, ManifestKind};
-pub use load::{ArchiveError, Loaded};
+pub use load::{ArchiveError, Loaded, LoadingLayer};
 pub use made::NewImage;
 pub use partial::PartialBlob;
 pub use prune::{Pruned, Unused};

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use serde_json::json;
-use testkit::archive::{Image, Layer};
+use serde_json::{Value, json};
+use testkit::archive::{Image, Layer, digest};
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
@@ -19,6 +19,8 @@ with_each_client!(
     unknown_image_is_not_saved,
     output_that_cannot_be_written_is_an_error,
     terminal_gets_no_archive,
+    layers_that_are_loaded_are_shown_on_a_terminal,
+    progress_of_layers_is_told_unless_nobody_wants_it,
 );
 
 fn layered(text: &str) -> Image {
@@ -123,4 +125,49 @@ fn terminal_gets_no_archive(bed: &Bed) {
     let mut session = bed.cli(["save", "busybox"]).pty();
     session.expect("cowardly refusing to save to a terminal");
     assert_eq!(session.finish().0, 1);
+}
+
+fn layers_that_are_loaded_are_shown_on_a_terminal(bed: &Bed) {
+    let image = layered("shown");
+    let file = bed.engine.directory().join("shown.tar");
+    fs::write(&file, image.docker_archive("shown:1")).expect("write an archive");
+    let mut session = bed.cli(["load", "-i"]).arg(&file).pty();
+    for layer in &image.layers {
+        session.expect(&short_digest(layer));
+        session.expect(": Loading layer ");
+    }
+    session.expect("Loaded image: shown:1");
+    assert_eq!(session.finish().0, 0);
+}
+
+/// The first digits of a layer's digest.
+fn short_digest(layer: &[u8]) -> String {
+    digest(layer)["sha256:".len()..][..12].to_owned()
+}
+
+fn progress_of_layers_is_told_unless_nobody_wants_it(bed: &Bed) {
+    let image = layered("told");
+    let archive = image.docker_archive("told:1");
+    let load = |query: &str| {
+        let path = format!("/images/load{query}");
+        let answer = bed.engine.http().request("POST", &path, "application/x-tar", &archive).expect(200);
+        let messages: Vec<Value> =
+            answer.text().lines().map(|line| serde_json::from_str(line).expect("a message")).collect();
+        messages
+    };
+    let messages = load("?quiet=0");
+    for layer in &image.layers {
+        let id = short_digest(layer);
+        let of_layer: Vec<&Value> = messages.iter().filter(|it| it["id"] == *id).collect();
+        let last = of_layer.last().expect("messages of the layer");
+        assert_eq!(last["status"], "Loading layer");
+        assert_eq!(last["progressDetail"]["current"], last["progressDetail"]["total"]);
+        assert!(last["progressDetail"]["total"].as_u64() >= Some(layer.len() as u64));
+    }
+    let last = messages.last().expect("a message");
+    assert_eq!(last["stream"], "Loaded image: told:1\n");
+    // What is there already is not loaded again.
+    assert_eq!(load("").len(), 1);
+    bed.ok(["rmi", "told:1"]);
+    assert_eq!(load("?quiet=1").len(), 1);
 }

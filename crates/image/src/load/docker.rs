@@ -4,7 +4,7 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 use serde::Deserialize;
 
 use super::spool::{Spool, read_document};
-use super::{ArchiveError, Loaded, loaded};
+use super::{ArchiveError, Loaded, Progress, loaded, unpack};
 use crate::error::Result;
 use crate::ingest::{Draft, Ingest};
 use crate::manifest::{ManifestError, parse_json};
@@ -19,14 +19,19 @@ struct Item {
     layers: Option<Vec<String>>,
 }
 
-pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platforms: &[Platform]) -> Result<Vec<Loaded>> {
+pub(super) fn load(
+    store: &ImageStore,
+    spool: &Spool<'_>,
+    platforms: &[Platform],
+    progress: Progress<'_>,
+) -> Result<Vec<Loaded>> {
     let items: Vec<Item> = parse_json("manifest.json", &spool.document("manifest.json")?)?;
     if items.is_empty() {
         return Err(ArchiveError::NoImage(String::new()).into());
     }
     let mut all = Vec::new();
     for item in items {
-        all.extend(load_item(store, spool, item, platforms)?);
+        all.extend(load_item(store, spool, item, platforms, progress)?);
     }
     match (all.is_empty(), platforms.first()) {
         (true, Some(platform)) => Err(ArchiveError::NoImage(format!(" for {platform}")).into()),
@@ -39,6 +44,7 @@ fn load_item(
     spool: &Spool<'_>,
     item: Item,
     platforms: &[Platform],
+    progress: Progress<'_>,
 ) -> Result<Vec<Loaded>> {
     let config = spool.file(&item.config)?;
     let content = read_document(config)?;
@@ -55,19 +61,24 @@ fn load_item(
     let id = Digest::of(&content);
     ingest.put_document("image config", &id, &content)?;
     for (path, diff_id) in layers.iter().zip(&diff_ids) {
-        bring_layer(&ingest, spool, path, diff_id)?;
+        bring_layer(&ingest, spool, path, diff_id, progress)?;
     }
     let names = references.iter().map(|name| (name.clone(), store.holder(name, &id))).collect();
     ingest.commit(Draft { config: id.clone(), manifest: None, documents: Vec::new(), references })?;
     Ok(loaded(&id, names))
 }
 
-fn bring_layer(ingest: &Ingest, spool: &Spool<'_>, path: &str, diff_id: &Digest) -> Result<()> {
+fn bring_layer(
+    ingest: &Ingest,
+    spool: &Spool<'_>,
+    path: &str,
+    diff_id: &Digest,
+    progress: Progress<'_>,
+) -> Result<()> {
     if ingest.lease_layer(diff_id) {
         return Ok(());
     }
-    let file = spool.file(path)?;
-    ingest.layer_from_file(&file.file, None, diff_id)
+    unpack(ingest, spool.file(path)?, None, diff_id, progress)
 }
 
 fn parse_names(names: Vec<String>) -> Result<Vec<Reference>, ArchiveError> {

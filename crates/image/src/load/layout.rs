@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci::{Digest, ImageConfig, Platform, Reference};
 
 use super::spool::Spool;
-use super::{ArchiveError, Loaded, loaded};
+use super::{ArchiveError, Loaded, Progress, loaded, unpack};
 use crate::error::{Error, Result};
 use crate::ingest::Draft;
 use crate::manifest::{Descriptor, Document, Manifest, ManifestError, parse_json};
@@ -14,7 +14,12 @@ use crate::store::ImageStore;
 /// Indexes that may be in each other.
 const MAX_DEPTH: usize = 4;
 
-pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platforms: &[Platform]) -> Result<Vec<Loaded>> {
+pub(super) fn load(
+    store: &ImageStore,
+    spool: &Spool<'_>,
+    platforms: &[Platform],
+    progress: Progress<'_>,
+) -> Result<Vec<Loaded>> {
     let content = spool.document("index.json")?;
     let Document::Index(index) = Document::parse(&content, None)? else {
         return Err(ManifestError::Unsupported("index.json is not an index".into()).into());
@@ -24,7 +29,7 @@ pub(super) fn load(store: &ImageStore, spool: &Spool<'_>, platforms: &[Platform]
         let mut images = Vec::new();
         collect_images(spool, descriptor, MAX_DEPTH, &[], &mut images)?;
         for found in wanted(images, platforms) {
-            all.extend(load_image(store, spool, name_of(descriptor), found)?);
+            all.extend(load_image(store, spool, name_of(descriptor), found, progress)?);
         }
     }
     match (all.is_empty(), platforms.first()) {
@@ -104,6 +109,7 @@ fn load_image(
     spool: &Spool<'_>,
     name: Option<Reference>,
     found: Found,
+    progress: Progress<'_>,
 ) -> Result<Vec<Loaded>> {
     let Manifest { config, layers } = &found.manifest;
     let diff_ids = found.parsed.rootfs.diff_ids;
@@ -119,7 +125,7 @@ fn load_image(
         if !ingest.lease_layer(diff_id) {
             let file = spool.blob(&layer.digest)?;
             check_size(layer, file.size)?;
-            ingest.layer_from_file(&file.file, Some(layer), diff_id)?;
+            unpack(&ingest, file, Some(layer), diff_id, progress)?;
         }
     }
     let id = config.digest.clone();

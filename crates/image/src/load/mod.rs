@@ -13,9 +13,12 @@ use std::io::{BufReader, Read};
 use oci::{Digest, Platform, Reference};
 
 use crate::error::{Error, Result};
+use crate::ingest::Ingest;
 use crate::layer::{Compression, LayerError};
+use crate::manifest::Descriptor;
 use crate::store::ImageStore;
 use crate::tar::TarError;
+use spool::Spooled;
 
 /// Why an archive is no image.
 #[derive(Debug, thiserror::Error)]
@@ -82,26 +85,56 @@ pub struct Loaded {
     pub replaced: Option<Digest>,
 }
 
+/// A layer that is being unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadingLayer<'a> {
+    /// The digest of its uncompressed tar.
+    pub layer: &'a Digest,
+    /// Bytes of its file in the archive that were read so far.
+    pub current: u64,
+    /// All bytes of that file.
+    pub total: u64,
+}
+
+/// Who is told of layers that are being unpacked.
+type Progress<'p> = &'p mut (dyn FnMut(LoadingLayer<'_>) + Send);
+
 impl ImageStore {
+    /// As [`ImageStore::load_with`], telling nobody how far it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(&self, reader: impl Read + Send, platforms: &[Platform]) -> Result<Vec<Loaded>> {
+        self.load_with(reader, platforms, &mut |_| {})
+    }
+
     /// Loads all images of an archive, plain or compressed with gzip or zstd. Of images for several platforms those in
-    /// `platforms` are taken, or all that are in the archive where none is named.
+    /// `platforms` are taken, or all that are in the archive where none is named. `progress` is told of layers that are
+    /// unpacked, once the whole archive was read.
     ///
     /// # Errors
     /// When the archive is malformed, truncated, or not what its digests say. Images that came before the fault and were
     /// whole stay; nothing else does.
-    pub fn load(&self, reader: impl Read + Send, platforms: &[Platform]) -> Result<Vec<Loaded>> {
+    pub fn load_with(
+        &self,
+        reader: impl Read + Send,
+        platforms: &[Platform],
+        progress: &mut (dyn FnMut(LoadingLayer<'_>) + Send),
+    ) -> Result<Vec<Loaded>> {
         let ingest = self.ingest()?;
         let buffered = BufReader::with_capacity(256 << 10, reader);
         let decoder = Compression::decoder(buffered).map_err(ArchiveError::from)?;
         let spool = spool::read(&ingest, BufReader::with_capacity(256 << 10, decoder))?;
         // With both, the layout keeps more: the manifests as they are.
         match (spool.contains("index.json"), spool.contains("manifest.json")) {
-            (true, true) => match layout::load(self, &spool, platforms) {
-                Err(Error::Archive(ArchiveError::NoImage(_))) => docker::load(self, &spool, platforms),
+            (true, true) => match layout::load(self, &spool, platforms, progress) {
+                Err(Error::Archive(ArchiveError::NoImage(_))) => {
+                    docker::load(self, &spool, platforms, progress)
+                }
                 other => other,
             },
-            (true, false) => layout::load(self, &spool, platforms),
-            (false, true) => docker::load(self, &spool, platforms),
+            (true, false) => layout::load(self, &spool, platforms, progress),
+            (false, true) => docker::load(self, &spool, platforms, progress),
             (false, false) => Err(ArchiveError::NoManifest.into()),
         }
     }
@@ -114,6 +147,21 @@ impl ImageStore {
         let record = Some(record).filter(|record| !record.names(newcomer))?;
         (record.image != *newcomer).then(|| record.image.clone())
     }
+}
+
+/// Makes a layer of a file of the archive.
+fn unpack(
+    ingest: &Ingest,
+    file: &Spooled,
+    blob: Option<&Descriptor>,
+    layer: &Digest,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let (mut current, total) = (0, file.size);
+    ingest.layer_from_file(&file.file, blob, layer, &mut |bytes| {
+        current += bytes;
+        progress(LoadingLayer { layer, current, total });
+    })
 }
 
 /// One [`Loaded`] for each name, or one without.

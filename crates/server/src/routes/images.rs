@@ -1,19 +1,17 @@
-//! Images: listing, inspecting, naming, removing, loading.
+//! Images: listing, inspecting, naming, removing.
 
 use api::Filters;
-use api::image::{DeleteItem, ListOptions, LoadOptions, ProgressMessage, RemoveOptions, TagOptions};
+use api::image::{DeleteItem, ListOptions, RemoveOptions, TagOptions};
 use engine::Engine;
 use engine::events::Kind;
-use futures_util::stream;
 use http::StatusCode;
-use image::{Force, Image, ImageStore, Loaded, Removed, Users};
+use image::{Force, Image, ImageStore, Removed, Users};
 use oci::{Digest, Platform, Reference};
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::blocking::blocking;
 use super::{Api, image_shape, manifest_shape};
 use crate::error::Error;
-use crate::http::{Call, Response, empty, json, json_lines};
+use crate::http::{Call, Response, empty, json};
 
 const FILTERS: &[&str] = &["dangling", "label", "label!", "before", "since", "until", "reference"];
 
@@ -134,48 +132,6 @@ impl Api {
         removed.iter().for_each(|item| tell_removed(&self.engine, item));
         let items: Vec<_> = removed.into_iter().map(delete_item).collect();
         Ok(json(StatusCode::OK, &items))
-    }
-
-    /// Loading takes time, and what fails then is told in the body, after the headers.
-    pub(super) async fn load_images(&self, call: Call) -> Result<Response, Error> {
-        let options = LoadOptions::from_query(&call.query());
-        let platforms = platforms(&options.platforms, &call, 48)?;
-        let images = self.engine.images().clone();
-        let body = StreamReader::new(call.into_body());
-        let mut reader = SyncIoBridge::new(body);
-        let work = move || {
-            let loaded = images.load(&mut reader, &platforms);
-            if loaded.is_err() {
-                // A client that is still sending would not see the answer. If it leaves, nobody wants one.
-                let _ = std::io::copy(&mut reader, &mut std::io::sink());
-            }
-            loaded
-        };
-        let loaded = tokio::task::spawn_blocking(work).await?;
-        let messages = match loaded {
-            Ok(loaded) => self.tell_loaded(loaded),
-            Err(error) => vec![ProgressMessage::error(error.to_string())],
-        };
-        Ok(json_lines(stream::iter(messages)))
-    }
-
-    fn tell_loaded(&self, loaded: Vec<Loaded>) -> Vec<ProgressMessage> {
-        let mut messages = Vec::new();
-        for Loaded { image, reference, replaced } in loaded {
-            let name = reference.map(|reference| reference.familiar());
-            if let (Some(name), Some(old)) = (&name, replaced.filter(|old| *old != image)) {
-                messages.push(ProgressMessage::stream(format!(
-                    "The image {name} already exists, renaming the old one with ID {old} to empty string\n"
-                )));
-            }
-            let text = match &name {
-                Some(name) => format!("Loaded image: {name}\n"),
-                None => format!("Loaded image ID: {image}\n"),
-            };
-            messages.push(ProgressMessage::stream(text));
-            tell(&self.engine, "load", &image, name.as_deref().unwrap_or(image.as_str()));
-        }
-        messages
     }
 }
 

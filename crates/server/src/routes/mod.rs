@@ -17,6 +17,7 @@ mod image_shape;
 mod images;
 mod info_shape;
 mod lifecycle;
+mod load;
 mod logs;
 mod manifest_shape;
 mod networks;
