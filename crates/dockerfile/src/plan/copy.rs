@@ -85,10 +85,13 @@ struct Copying<'a> {
     transfer: &'a Transfer,
     is_add: bool,
     has_parents: bool,
+    owner: Option<String>,
+    mode: Option<String>,
     checksum: Option<String>,
     keeps_git_dir: Option<bool>,
     unpacks: Option<bool>,
     sources: Vec<String>,
+    destination: String,
 }
 
 /// Plans a `COPY` or an `ADD`.
@@ -99,33 +102,23 @@ pub(super) fn plan(
 ) -> Result<VertexId, Error> {
     let instruction = &command.instruction;
     let copying = read(builder, current, command)?;
-    let transfer = copying.transfer;
-    let text = |builder: &Builder<'_>, current: &Current<'_>, word: &Word| {
-        Ok::<_, Error>(builder.expand(&current.state, instruction, word, builder.lexer())?.text)
-    };
-    let owner = transfer.chown.as_ref().map(|word| text(builder, current, word)).transpose()?;
-    let mode = transfer.chmod.as_ref().map(|word| text(builder, current, word)).transpose()?;
-    let destination = text(builder, current, &transfer.destination)?;
-    let (owner, mode) = (owner.filter(|owner| !owner.is_empty()), mode.filter(|mode| !mode.is_empty()));
     copying.check_checksum()?;
-    let entry = copying.history(owner.as_deref(), mode.as_deref(), &destination);
+    let mode = copying.mode()?;
     let (sources, inputs) = copying.all(builder, current)?;
-    let parsed = mode.as_deref().map(Mode::parse).transpose();
-    let span = transfer.chmod.as_ref().map(|word| word.span).unwrap_or_default();
     let operation = Copy {
         sources,
-        destination: absolute(&current.state.folder(), &destination),
-        owner,
-        mode: parsed.map_err(|problem| Error::new(problem.into()).at(span))?,
-        exclude: transfer.exclude.iter().map(|word| word.text.clone()).collect(),
-        is_link: transfer.link,
+        destination: absolute(&current.state.folder(), &copying.destination),
+        owner: copying.owner.clone(),
+        mode,
+        exclude: copying.transfer.exclude.iter().map(|word| word.text.clone()).collect(),
+        is_link: copying.transfer.link,
     };
-    let shown =
-        builder.lexer().expand(&instruction.code, &|name| current.state.variable(name), builder.budget);
+    let lookup = |name: &str| current.state.variable(name);
+    let shown = builder.lexer().expand(&instruction.code, &lookup, builder.budget);
     let shown = shown.map_or_else(|_| instruction.code.clone(), |found| found.text);
     let name = current.name(&uppercase(&shown), command.is_trigger);
     let vertex = builder.change(current, instruction, Operation::Copy(Box::new(operation)), inputs, name);
-    builder.commit(current, instruction, entry, false)?;
+    builder.commit(current, instruction, copying.history(), false)?;
     Ok(vertex)
 }
 
@@ -137,21 +130,28 @@ fn read<'a>(
     let expand = |word: &Word| {
         Ok::<_, Error>(builder.expand(&current.state, &command.instruction, word, builder.lexer())?.text)
     };
+    // A flag whose variables come to nothing is as good as none.
+    let filled = |word: &Option<Word>| {
+        let text = word.as_ref().map(expand).transpose()?;
+        Ok::<_, Error>(text.filter(|text| !text.is_empty()))
+    };
     let (transfer, add) = match &command.instruction.kind {
         Kind::Add(add) => (&add.transfer, Some(add)),
         Kind::Copy(copy) => (&copy.transfer, None),
         other => unreachable!("{} copies nothing", other.name()),
     };
-    let checksum = add.and_then(|add| add.checksum.as_ref()).map(expand).transpose()?;
     Ok(Copying {
         command,
         transfer,
         is_add: add.is_some(),
         has_parents: matches!(&command.instruction.kind, Kind::Copy(copy) if copy.parents),
-        checksum: checksum.filter(|checksum| !checksum.is_empty()),
+        owner: filled(&transfer.chown)?,
+        mode: filled(&transfer.chmod)?,
+        checksum: add.map(|add| filled(&add.checksum)).transpose()?.flatten(),
         keeps_git_dir: add.and_then(|add| add.keep_git_dir),
         unpacks: add.and_then(|add| add.unpack),
         sources: transfer.sources.iter().map(expand).collect::<Result<_, _>>()?,
+        destination: expand(&transfer.destination)?,
     })
 }
 
@@ -180,17 +180,23 @@ impl Copying<'_> {
         }
     }
 
-    fn history(&self, owner: Option<&str>, mode: Option<&str>, destination: &str) -> String {
+    fn mode(&self) -> Result<Option<Mode>, Error> {
+        let span = self.transfer.chmod.as_ref().map(|word| word.span).unwrap_or_default();
+        let mode = self.mode.as_deref().map(Mode::parse).transpose();
+        mode.map_err(|problem| Error::new(problem.into()).at(span))
+    }
+
+    fn history(&self) -> String {
         let name = if self.is_add { "ADD" } else { "COPY" }.to_owned();
         let words = [
             Some(name),
             self.has_parents.then(|| "--parents".to_owned()),
-            owner.map(|owner| format!("--chown={owner}")),
-            mode.map(|mode| format!("--chmod={mode}")),
+            self.owner.as_ref().map(|owner| format!("--chown={owner}")),
+            self.mode.as_ref().map(|mode| format!("--chmod={mode}")),
         ];
         let files = self.transfer.files.iter().map(|file| format!("<<{}", file.name));
         let words = words.into_iter().flatten().chain(self.sources.iter().cloned()).chain(files);
-        let words: Vec<String> = words.chain([destination.to_owned(), "# buildkit".to_owned()]).collect();
+        let words: Vec<String> = words.chain([self.destination.clone(), "# buildkit".to_owned()]).collect();
         words.join(" ")
     }
 

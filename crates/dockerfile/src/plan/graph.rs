@@ -96,14 +96,7 @@ impl<'a> Graph<'a> {
         let own = reader.platform()?;
         let wanted = own.clone().unwrap_or_else(|| self.target_platform());
         let name = stage.name();
-        let context = if name.is_empty() { None } else { self.context(&name, &wanted)? };
-        let base = match (&context, self.by_name.get(&base_name.to_lowercase())) {
-            (Some(context), _) => context.clone(),
-            (None, Some(stage)) => Origin::Stage(*stage),
-            (None, None) => {
-                self.origin(&base_name, &wanted).map_err(|error| error.at(stage.from.base.span))?
-            }
-        };
+        let base = self.base(&name, &base_name, &wanted).map_err(|error| error.at(stage.from.base.span))?;
         let platform = match &base {
             Origin::Stage(base) => self.nodes[*base].platform.clone(),
             Origin::Scratch => self.target_platform(),
@@ -126,6 +119,16 @@ impl<'a> Graph<'a> {
             self.by_name.insert(name, number);
         }
         Ok(())
+    }
+
+    /// What a stage begins with: a context of its own name replaces all of it.
+    fn base(&self, name: &str, base: &str, platform: &Platform) -> Result<Origin, Error> {
+        let context = if name.is_empty() { None } else { self.context(name, platform)? };
+        match (context, self.by_name.get(&base.to_lowercase())) {
+            (Some(context), _) => Ok(context),
+            (None, Some(stage)) => Ok(Origin::Stage(*stage)),
+            (None, None) => self.origin(base, platform),
+        }
     }
 
     fn target_platform(&self) -> Platform {

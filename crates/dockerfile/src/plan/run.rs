@@ -121,7 +121,25 @@ struct Script {
     summary: Option<String>,
 }
 
+/// The mounts of a command.
+#[derive(Default)]
+struct Mounts {
+    mounts: Vec<RunMount>,
+    inputs: Vec<Input>,
+    /// Variables that have secrets.
+    hidden: Vec<String>,
+}
+
+impl Mounts {
+    fn add(&mut self, mount: RunMount, vertex: Option<VertexId>) {
+        let role = Role::Mount(self.mounts.len());
+        self.inputs.extend(vertex.map(|vertex| Input { role, vertex }));
+        self.mounts.push(mount);
+    }
+}
+
 impl Builder<'_> {
+    /// Plans a `RUN`.
     pub(super) fn run(
         &mut self,
         current: &mut Current<'_>,
@@ -129,27 +147,10 @@ impl Builder<'_> {
         run: &syntax::Run,
     ) -> Result<VertexId, Error> {
         let instruction = &command.instruction;
-        let script = script(current.state.config().shell.as_deref(), run)?;
-        let (mut mounts, mut inputs) = (Vec::new(), Vec::new());
-        if let Some(file) = script.file {
-            inputs.push(Input {
-                role: Role::Mount(0),
-                vertex: self.shared(file, "preparing inline document".into(), None),
-            });
-            let (source, target) = ("/".to_owned(), SCRIPTS.trim_end_matches('/').to_owned());
-            mounts.push(RunMount::Bind { source, target, is_read_only: true });
-        }
-        let mut hidden = Vec::new();
-        for (number, word) in run.mounts.iter().enumerate() {
-            let mount = self.mount(current, command, word)?;
-            hidden.extend(mount.env.clone());
-            let input = self.mounted(command, number, &mount, word)?;
-            let role = Role::Mount(mounts.len());
-            inputs.extend(input.map(|vertex| Input { role, vertex }));
-            mounts.push(planned(mount, &current.state.folder()).map_err(|error| error.at(word.span))?);
-        }
+        let Script { arguments, file, summary } = script(current.state.config().shell.as_deref(), run)?;
+        let Mounts { mounts, inputs, hidden } = self.mounts(current, command, run, file)?;
         let operation = Run {
-            arguments: script.arguments,
+            arguments,
             environment: current.state.env.list(),
             working_dir: current.state.folder(),
             user: current.state.user(),
@@ -159,12 +160,36 @@ impl Builder<'_> {
         };
         self.take(current.state.env.size(), instruction.lines)?;
         let entry = format!("RUN {} # buildkit", history(current, &operation.arguments));
-        let summary = script.summary.map(|summary| format!(" ({summary})")).unwrap_or_default();
+        let summary = summary.map(|summary| format!(" ({summary})")).unwrap_or_default();
         let shown = self.shown(current, &format!("{}{summary}", instruction.code), &hidden);
         let name = current.name(&shown, command.is_trigger);
         let vertex = self.change(current, instruction, Operation::Run(Box::new(operation)), inputs, name);
         self.commit(current, instruction, entry, false)?;
         Ok(vertex)
+    }
+
+    /// The mounts of a command, the one with its script first.
+    fn mounts(
+        &mut self,
+        current: &Current<'_>,
+        command: &Command,
+        run: &syntax::Run,
+        script: Option<Operation>,
+    ) -> Result<Mounts, Error> {
+        let mut found = Mounts::default();
+        if let Some(file) = script {
+            let vertex = self.shared(file, "preparing inline document".to_owned(), None);
+            let (source, target) = ("/".to_owned(), SCRIPTS.trim_end_matches('/').to_owned());
+            found.add(RunMount::Bind { source, target, is_read_only: true }, Some(vertex));
+        }
+        for (number, word) in run.mounts.iter().enumerate() {
+            let mount = self.mount(current, command, word)?;
+            found.hidden.extend(mount.env.clone());
+            let vertex = self.mounted(command, number, &mount, word)?;
+            let mount = planned(mount, &current.state.folder()).map_err(|error| error.at(word.span))?;
+            found.add(mount, vertex);
+        }
+        Ok(found)
     }
 
     fn mount(&self, current: &Current<'_>, command: &Command, word: &Word) -> Result<Mount, Error> {
