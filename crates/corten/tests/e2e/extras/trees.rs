@@ -85,6 +85,10 @@ fn tree_shows_the_platforms_of_each_image(bed: &Bed) {
     let text = alike(&["images", "--tree", &list]);
     let used: Vec<&str> = text.lines().filter(|line| line.ends_with(" U    ")).collect();
     assert!(used.len() == 2 && used[0].starts_with(&list) && used[1].contains("linux/arm64"), "{text}");
+    let coloured = [Client::Docker, Client::Corten]
+        .map(|client| bed.engine.cli(client, ["images", "--tree"]).pty().finish());
+    assert_eq!(coloured[0], coloured[1]);
+    assert!(coloured[0].1.contains('\u{1b}'));
     bed.run(["images", "--tree", "-q"])
         .expect_code(1)
         .expect_stderr("--quiet is not yet supported with --tree");
