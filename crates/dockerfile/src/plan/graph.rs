@@ -55,6 +55,8 @@ pub(super) struct Node {
     pub(super) comments: Vec<String>,
     pub(super) commands: Vec<Command>,
     pub(super) is_needed: bool,
+    /// Whether a context of its name is there instead: none of its instructions count.
+    is_replaced: bool,
     has_triggers: bool,
 }
 
@@ -81,6 +83,9 @@ impl<'a> Graph<'a> {
             graph.add(&reader).map_err(|error| error.in_lines(stage.lines))?;
         }
         for (number, stage) in file.stages.iter().enumerate() {
+            if graph.nodes[number].is_replaced {
+                continue;
+            }
             let commands = stage.instructions.iter().map(|instruction| {
                 graph.command(instruction.clone(), false).map_err(|error| error.in_lines(instruction.lines))
             });
@@ -96,7 +101,12 @@ impl<'a> Graph<'a> {
         let own = reader.platform()?;
         let wanted = own.clone().unwrap_or_else(|| self.target_platform());
         let name = stage.name();
-        let base = self.base(&name, &base_name, &wanted).map_err(|error| error.at(stage.from.base.span))?;
+        let replacement = if name.is_empty() { None } else { self.context(&name, &wanted)? };
+        let is_replaced = replacement.is_some();
+        let base = match replacement {
+            Some(context) => context,
+            None => self.named(&base_name, &wanted).map_err(|error| error.at(stage.from.base.span))?,
+        };
         let platform = match &base {
             Origin::Stage(base) => self.nodes[*base].platform.clone(),
             Origin::Scratch => self.target_platform(),
@@ -113,22 +123,13 @@ impl<'a> Graph<'a> {
             comments: stage.comments.clone(),
             commands: Vec::new(),
             is_needed: false,
-            has_triggers: false,
+            is_replaced,
+            has_triggers: is_replaced,
         });
         if !name.is_empty() {
             self.by_name.insert(name, number);
         }
         Ok(())
-    }
-
-    /// What a stage begins with: a context of its own name replaces all of it.
-    fn base(&self, name: &str, base: &str, platform: &Platform) -> Result<Origin, Error> {
-        let context = if name.is_empty() { None } else { self.context(name, platform)? };
-        match (context, self.by_name.get(&base.to_lowercase())) {
-            (Some(context), _) => Ok(context),
-            (None, Some(stage)) => Ok(Origin::Stage(*stage)),
-            (None, None) => self.origin(base, platform),
-        }
     }
 
     fn target_platform(&self) -> Platform {
@@ -222,6 +223,7 @@ impl<'a> Graph<'a> {
         from.map(|from| self.named(&from, platform)).transpose().map_err(|error| error.at(word.span))
     }
 
+    /// A stage, or what else has this name.
     fn named(&self, name: &str, platform: &Platform) -> Result<Origin, Error> {
         match self.by_name.get(&name.to_lowercase()) {
             Some(stage) => Ok(Origin::Stage(*stage)),

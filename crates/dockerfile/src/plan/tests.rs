@@ -431,6 +431,7 @@ fn named_contexts_replace_stages_and_images() {
         contexts("s", NamedContext::Files),
     );
     assert!(matches!(&plan.vertices[0].operation, Operation::Context { name } if name == "s"));
+    assert_eq!((plan.vertices.len(), plan.stages[0].steps.len()), (2, 0));
     let plan = planned_with("FROM scratch\nCOPY --from=src / /", contexts("src", NamedContext::Files));
     assert_eq!(plan.vertices.len(), 2);
     assert_eq!(planned_with("FROM a", contexts("a", NamedContext::Scratch)).root, None);
