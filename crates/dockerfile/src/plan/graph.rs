@@ -141,10 +141,8 @@ impl<'a> Graph<'a> {
         if name.eq_ignore_ascii_case(SCRATCH) || name.eq_ignore_ascii_case("context") {
             return Ok(None);
         }
-        let familiar = Reference::parse(name).map(|name| name.or_latest().familiar());
-        let familiar = familiar.unwrap_or_else(|_| name.to_owned());
-        let short = familiar.strip_suffix(":latest").unwrap_or(&familiar);
-        let names = [format!("{short}::{platform}"), short.to_owned()];
+        let short = familiar(name);
+        let names = [format!("{short}::{platform}"), short];
         let Some((found, context)) = names.iter().find_map(|name| self.options.contexts.get_key_value(name))
         else {
             return Ok(None);
@@ -186,8 +184,7 @@ impl<'a> Graph<'a> {
 
     /// The stage or image that was probably meant.
     pub(super) fn likely_image(&self, name: &str) -> Option<String> {
-        let known = self.by_name.keys().map(String::as_str).chain(COMMON);
-        nearest(name, known, Case::Sensitive)
+        nearest_image(name, self.by_name.keys().map(String::as_str))
     }
 
     /// An instruction with what it needs. All stages are known, so that a later one is told from an image.
@@ -363,4 +360,16 @@ impl<'a> Graph<'a> {
     pub(super) fn image_config(&self, request: &ImageRequest) -> Option<&'a ImageConfig> {
         self.options.images.get(request).map(|image| &image.config)
     }
+}
+
+/// The stage or well-known image that is nearest to a name.
+pub(super) fn nearest_image<'n>(name: &str, stages: impl Iterator<Item = &'n str>) -> Option<String> {
+    nearest(name, stages.filter(|stage| !stage.is_empty()).chain(COMMON), Case::Sensitive)
+}
+
+/// The shortest form of a name: without what goes without saying.
+pub(super) fn familiar(name: &str) -> String {
+    let familiar =
+        Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.or_latest().familiar());
+    familiar.strip_suffix(":latest").map(str::to_owned).unwrap_or(familiar)
 }

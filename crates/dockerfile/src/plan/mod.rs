@@ -162,6 +162,22 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
 }
 
+impl Plan {
+    /// The error for when the image of a vertex cannot be had: with its lines, and the stage of `file` or the image that
+    /// was probably meant.
+    pub fn image_error(&self, file: &Dockerfile, vertex: VertexId, reason: &str) -> Error {
+        let Vertex { operation, lines, name, .. } = &self.vertices[vertex.0];
+        let name = match operation {
+            Operation::Image { reference, .. } => graph::familiar(reference),
+            _ => name.clone(),
+        };
+        let stages: Vec<String> = file.stages.iter().map(crate::syntax::Stage::name).collect();
+        let likely = graph::nearest_image(&name, stages.iter().map(String::as_str));
+        let error = Error::new(PlanProblem::Image { name, reason: reason.to_owned() }.into()).hint(likely);
+        Error { lines: *lines, ..error }
+    }
+}
+
 /// A stage that is needed.
 #[derive(Clone, Debug)]
 pub struct PlannedStage {

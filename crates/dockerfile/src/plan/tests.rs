@@ -535,6 +535,17 @@ fn what_cannot_be_planned_is_refused() {
 }
 
 #[test]
+fn image_that_was_meant_to_be_a_stage_has_a_hint() {
+    let source = "FROM a AS build\nFROM scratch\nCOPY --from=biuld / /\n";
+    let file = Dockerfile::parse(source.as_bytes()).unwrap();
+    let error = planned(source).image_error(&file, VertexId(0), "not found");
+    assert_eq!(
+        (error.to_string().as_str(), error.lines),
+        ("biuld: not found (did you mean build?)", Some(Lines::one(3)))
+    );
+}
+
+#[test]
 fn errors_of_words_have_their_place() {
     let source = "FROM a\nCOPY a \\\n  ${x:?no} /\n";
     let error = try_with(source, options()).unwrap_err();
