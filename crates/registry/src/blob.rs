@@ -11,17 +11,14 @@ use reqwest::{Response, StatusCode};
 
 use crate::Config;
 use crate::error::{Error, ErrorKind};
+use crate::in_flight::Turn;
 use crate::pipe::{Sender, pipe};
 use crate::progress::{Meter, Progress, ProgressSink};
 use crate::pull::blocking;
 use crate::session::{Request, Session, limited_body, network_error};
 
-/// A small blob as a whole; the caller verifies it.
-pub(crate) async fn fetch_config(
-    session: &Session<'_>,
-    config: &Config,
-    blob: &Descriptor,
-) -> Result<Vec<u8>, Error> {
+/// A small blob as a whole, not verified.
+async fn fetch_document(session: &Session<'_>, config: &Config, blob: &Descriptor) -> Result<Vec<u8>, Error> {
     let limit = blob.size.min(MAX_CONFIG_SIZE);
     let path = format!("blobs/{}", blob.digest);
     let mut attempt = 1;
@@ -41,12 +38,12 @@ pub(crate) async fn fetch_config(
 }
 
 /// The configuration of an image, verified.
-pub(crate) async fn fetch_verified_config(
+pub(crate) async fn fetch_config(
     session: &Session<'_>,
     config: &Config,
     blob: &Descriptor,
 ) -> Result<Vec<u8>, Error> {
-    let content = fetch_config(session, config, blob).await?;
+    let content = fetch_document(session, config, blob).await?;
     match blob.digest.verifies(&content) {
         true => Ok(content),
         false => {
@@ -66,8 +63,24 @@ pub(crate) struct LayerDownload<'a> {
 }
 
 impl LayerDownload<'_> {
+    /// Brings the layer unless another pull does, which is waited for.
+    pub(crate) async fn run_once(&self, ingest: &Arc<Ingest>, turn: Turn) -> Result<(), Error> {
+        let _turn = match turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                (self.sink)(Progress::step(self.id(), "Waiting"));
+                turn.lock().await
+            }
+        };
+        if ingest.lease_layer(self.diff_id) {
+            (self.sink)(Progress::step(self.id(), "Pull complete"));
+            return Ok(());
+        }
+        self.run(ingest).await
+    }
+
     /// Downloads, verifies and unpacks the layer. Dropping the future ends it: the unpacker sees the end of its stream.
-    pub(crate) async fn run(&self, ingest: &Arc<Ingest>) -> Result<(), Error> {
+    async fn run(&self, ingest: &Arc<Ingest>) -> Result<(), Error> {
         let (holder, digest, size) = (Arc::clone(ingest), self.blob.digest.clone(), self.blob.size);
         let partial = blocking(move || holder.partial_blob(&digest, size)).await?;
         let is_resumed = partial.length() > 0;

@@ -32,6 +32,7 @@ mod documents;
 mod error;
 mod hosts_file;
 mod import;
+mod in_flight;
 mod login;
 mod manifest;
 mod network;
@@ -49,6 +50,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
+
+use in_flight::InFlight;
 
 pub use auth::Credentials;
 pub use distribution::Distribution;
@@ -107,15 +110,16 @@ impl Default for Config {
     }
 }
 
-/// A client of any registry.
+/// A client of any registry. Clones share what is on its way.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     config: Config,
+    in_flight: InFlight,
 }
 
 impl Registry {
     /// A client. Nothing is connected yet.
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self { config, in_flight: InFlight::default() }
     }
 }

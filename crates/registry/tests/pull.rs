@@ -2,15 +2,18 @@
 
 mod support;
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
 use oci::Digest;
 use registry::{Credentials, ErrorKind, Status};
-use support::{client, image, layer, noise, serve, status};
+use support::{Server, client, image, layer, noise, serve, status};
 
 #[tokio::test]
 async fn image_is_pulled_with_dockers_messages_and_then_up_to_date() {
@@ -146,6 +149,71 @@ async fn credentials_reach_the_token_service_and_no_storage() {
     let stored = storage.requests.lock().unwrap().clone();
     assert_eq!(stored.len(), 2);
     assert!(stored.iter().all(|(_, authorization)| authorization.is_none()), "{stored:?}");
+}
+
+/// A registry of one image, whose layers come slowly: the first part at once, the rest after `pause` or never.
+async fn slow(
+    pause: Option<Duration>,
+    is_slow: impl Fn(usize) -> bool + Clone + Send + Sync + 'static,
+) -> Server {
+    let image = image(&[layer("a", &noise(300_000, 4)), layer("b", &noise(300_000, 5))]);
+    let image = Arc::new(image);
+    let asked = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+    serve(move |request| {
+        let path = request.uri().path().to_owned();
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        let layer = image.blobs.get(&name).filter(|_| name != image.config.as_str()).cloned();
+        let Some(layer) = layer else { return image.answer(&path) };
+        let count = {
+            let mut asked = asked.lock().unwrap();
+            let count = asked.entry(name).or_default();
+            *count += 1;
+            *count
+        };
+        if !is_slow(count) {
+            return image.answer(&path);
+        }
+        let (first, rest) = (layer[..1000].to_vec(), layer[1000..].to_vec());
+        let rest = async move {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+            Ok::<_, std::io::Error>(rest)
+        };
+        Response::new(Body::from_stream(stream::iter([Ok(first)]).chain(stream::once(rest))))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_at_the_same_time_bring_each_layer_once() {
+    let server = slow(Some(Duration::from_millis(300)), |_| true).await;
+    let client = client();
+    let names: Vec<String> = (1..=3).map(|tag| format!("{}/app:{tag}", server.address)).collect();
+    let (first, second, third) =
+        tokio::join!(client.pull(&names[0]), client.pull(&names[1]), client.pull(&names[2]));
+    let images = [first.unwrap().image, second.unwrap().image, third.unwrap().image];
+    assert!(images.iter().all(|image| *image == images[0]));
+    assert_eq!(client.store.image(&images[0]).unwrap().layers.len(), 2);
+    let requests = server.requests.lock().unwrap();
+    let blobs = requests.iter().filter(|(path, _)| path.contains("/blobs/")).count();
+    assert!(blobs <= 2 + 3, "two layers, and a configuration for each: {requests:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_that_waited_for_one_that_was_cancelled_brings_the_layer_itself() {
+    let server = slow(None, |count| count == 1).await;
+    let client = client();
+    let name = format!("{}/app:1", server.address);
+    let cancelled = tokio::time::timeout(Duration::from_millis(400), client.pull(&name));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.pull(&name).await
+    };
+    let (cancelled, other) = tokio::join!(cancelled, other);
+    assert!(cancelled.is_err(), "{cancelled:?}");
+    assert_eq!(client.store.image(&other.unwrap().image).unwrap().layers.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
