@@ -1,7 +1,8 @@
 //! What of an archive of images has to be sent to an engine that has some of them.
 //!
-//! An archive in a file is looked into before it is sent: the layers of images that the engine has are left out. The engine
-//! does not look at them anyway, and says which one it misses if it should need one of them.
+//! An archive in a file is looked into before it is sent: the layers of images that the engine has are left out. An engine
+//! reads only those that it lacks. It can lack one of an image that it has, whose archive was damaged and put out of use: it
+//! then says which file it misses, and the whole archive has to be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

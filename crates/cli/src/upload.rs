@@ -1,12 +1,14 @@
 //! Files and standard input on their way to the engine.
 
 use std::fs::File;
-use std::io::{self, SeekFrom};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::io::AsyncReadExt as _;
 
 /// How much is read at once.
 const CHUNK: usize = 256 * 1024;
@@ -22,26 +24,27 @@ pub(crate) fn read_stream(file: File) -> impl Stream<Item = io::Result<Bytes>> +
     })
 }
 
-/// Parts of a file, one after the other.
+/// Parts of a file, one after the other. Its position stays where it is.
 pub(crate) fn read_parts(
     file: File,
     parts: Vec<Range<u64>>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync + 'static {
-    let mut file = tokio::fs::File::from_std(file);
-    file.set_max_buf_size(CHUNK);
-    stream::try_unfold((file, parts.into_iter(), 0), async |(mut file, mut parts, mut left)| {
-        if left == 0 {
-            let Some(part) = parts.next() else { return Ok(None) };
-            file.seek(SeekFrom::Start(part.start)).await?;
-            left = part.end - part.start;
+    let file = Arc::new(file);
+    stream::try_unfold((parts.into_iter(), 0..0), move |(mut parts, mut left)| {
+        let file = Arc::clone(&file);
+        async move {
+            if left.is_empty() {
+                let Some(part) = parts.next() else { return Ok(None) };
+                left = part;
+            }
+            let begin = left.start;
+            let length = usize::try_from(left.end - begin).unwrap_or(CHUNK).min(CHUNK);
+            left.start += length as u64;
+            let chunk = tokio::task::spawn_blocking(move || {
+                let mut chunk = vec![0; length];
+                file.read_exact_at(&mut chunk, begin).map(|()| Bytes::from(chunk))
+            });
+            Ok(Some((chunk.await.map_err(io::Error::other)??, (parts, left))))
         }
-        let room = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        let mut chunk = BytesMut::with_capacity(room).limit(room);
-        let count = file.read_buf(&mut chunk).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        left -= count as u64;
-        Ok(Some((chunk.into_inner().freeze(), (file, parts, left))))
     })
 }

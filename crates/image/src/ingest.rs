@@ -105,11 +105,16 @@ impl Ingest {
         is_there
     }
 
-    /// Claims a blob if it is there and has this size, and tells where it is.
-    pub(crate) fn lease_stored(&self, digest: &Digest, size: u64) -> Option<PathBuf> {
-        let path = self.shared.layout.blob(digest);
-        let is_whole = || fs::metadata(&path).is_ok_and(|metadata| metadata.len() == size);
-        (self.lease_blob(digest) && is_whole()).then_some(path)
+    /// Claims the layer that came as this blob, if both are there and the blob has this size, and tells which it is.
+    pub(crate) fn lease_archive(&self, archive: &Digest, size: u64) -> Option<Digest> {
+        let actual = self.shared.blob_size(archive).ok();
+        let mut index = self.shared.write();
+        let is_it = |record: &LayerRecord| record.archive.as_ref() == Some(archive) && actual == Some(size);
+        let diff_id = index.layers.iter().find(|(_, record)| is_it(record)).map(|(id, _)| id.clone())?;
+        let lease = self.lease(&mut index);
+        lease.blobs.insert(archive.clone());
+        lease.layers.insert(diff_id.clone());
+        Some(diff_id)
     }
 
     /// Claims a layer if it is there with its archive, so that it need not be brought.

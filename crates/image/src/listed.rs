@@ -58,7 +58,8 @@ impl ImageStore {
             && let Ok(document) = self.shared.read_blob(&index.digest)
             && let Ok(Document::Index(list)) = Document::parse(&document, Some(&index.media_type))
         {
-            let here: Vec<Image> = named.images().map(|id| self.image(id)).collect::<Result<_>>()?;
+            // One that has gone since is not here.
+            let here: Vec<Image> = named.images().filter_map(|id| self.image(id).ok()).collect();
             let manifests = list.manifests.into_iter().map(|entry| self.listed(entry, &here)).collect();
             return Ok(Listing { index: Some(index), manifests });
         }

@@ -129,8 +129,9 @@ impl Archive {
             image.is_listed |= index.is_some();
             match index {
                 Some(_) if at == 0 => image.listed.extend(name.clone()),
-                Some(_) => {}
-                None => image.names.extend(name.clone()),
+                // Without an index a name can stand for one image only: the first is the one that is meant.
+                None if at == 0 => image.names.extend(name.clone()),
+                _ => {}
             }
         }
         self.indexes.extend(name.zip(index));

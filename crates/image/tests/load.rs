@@ -5,7 +5,7 @@ mod support;
 use std::io::Read as _;
 
 use image::ImageStore;
-use support::{Archive, Scratch, no_users};
+use support::{Archive, Scratch, no_users, pack};
 
 /// Longer than any document may be, so that it is known for a layer by that.
 const LARGE: usize = 17 << 20;
@@ -50,6 +50,47 @@ fn blob_that_is_not_what_it_is_called_is_refused() {
         assert!(told.iter().any(|text| text.contains(name)), "{path}: {told:?}");
         assert_eq!(there.files(), Vec::<String>::new(), "{path}");
     }
+}
+
+/// What is passed over for its name is not used for anything else: a layer of another digest algorithm has the same bytes.
+#[test]
+fn stored_layer_is_not_taken_for_another_one() {
+    let here = Scratch::new();
+    let store = here.open();
+    store.load(&Archive::new("app:1").file("f", &vec![7; LARGE]).build()[..], &[]).unwrap();
+    let before = saved(&store, "app:1");
+    let (path, at, size) = blobs(&before).into_iter().find(|(_, _, size)| *size > LARGE).unwrap();
+    let layer = &before[at..at + size];
+    let mut hasher = oci::Hasher::new(oci::Algorithm::Sha512);
+    hasher.update(layer);
+    let config = serde_json::json!({
+        "architecture": oci::Platform::host().architecture, "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [hasher.finish()]},
+    });
+    let manifest = serde_json::json!([{"Config": "c.json", "RepoTags": ["app:2"], "Layers": [path]}]);
+    let (config, manifest) = (config.to_string(), manifest.to_string());
+    let other = pack(&[
+        (path, layer),
+        ("c.json".into(), config.as_bytes()),
+        ("manifest.json".into(), manifest.as_bytes()),
+    ]);
+    let error = store.load(&other[..], &[]).unwrap_err().to_string();
+    assert!(error.contains("verification failed"), "{error}");
+    assert_eq!(saved(&store, "app:1"), before);
+}
+
+#[test]
+fn entries_of_one_name_are_limited_too() {
+    let here = Scratch::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    for _ in 0..=100_000 {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        builder.append_data(&mut header, "x", &b""[..]).unwrap();
+    }
+    let error = here.open().load(&builder.into_inner().unwrap()[..], &[]).unwrap_err().to_string();
+    assert!(error.contains("more than 100000 files"), "{error}");
+    assert_eq!(here.files(), Vec::<String>::new());
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn endpoints(config: &Config, domain: &str) -> Result<Vec<Url>, Error> {
 pub(crate) fn security_of(config: &Config, url: &Url) -> Security {
     let Some(host) = url.host_str() else { return Security::Verified };
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-    let port = url.port().map(|port| format!("{host}:{port}"));
+    let port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
     let is_named = |entry: &String| entry == host || Some(entry) == port.as_ref();
     let is_inside = |entry: &String| address.is_some_and(|address| contains(entry, address));
     let is_loopback = host == "localhost" || address.is_some_and(|address| address.is_loopback());
@@ -234,6 +234,9 @@ mod tests {
         assert_eq!(schemes(&config, "[::1]:5000").len(), 2);
         assert_eq!(schemes(&config, "in.example:5000").len(), 2);
         assert_eq!(schemes(&config, "in.example").len(), 1);
+        let usual = Config { insecure: vec!["in.example:443".into()], ..Config::default() };
+        assert_eq!(schemes(&usual, "in.example:443").len(), 2);
+        assert_eq!(schemes(&usual, "in.example:5000").len(), 1);
         assert_eq!(schemes(&config, "10.1.2.3:80").len(), 2);
         assert_eq!(schemes(&config, "10.2.2.3").len(), 1);
         assert_eq!(schemes(&config, "localhost.example.com").len(), 1);

@@ -323,6 +323,7 @@ async fn archive_has_all_platforms_or_those_asked_for() {
     let both = client();
     both.store.load(&save(&[])[..], &[]).unwrap();
     assert_eq!(both.store.images().unwrap().len(), 2);
+    assert_eq!(both.store.resolve(&name).unwrap().config.platform(), Platform::host());
 }
 
 #[tokio::test]

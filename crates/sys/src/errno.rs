@@ -6,17 +6,25 @@ use crate::Errno;
 
 /// What an error is, as Go prints it: in lower case and without the number.
 pub fn text(errno: Errno) -> String {
-    let known = match errno {
-        Errno::NOENT => "no such file or directory",
-        Errno::ACCESS => "permission denied",
-        Errno::PERM => "operation not permitted",
-        Errno::ISDIR => "is a directory",
-        Errno::NOTDIR => "not a directory",
-        Errno::EXIST => "file exists",
-        Errno::PIPE => "broken pipe",
-        Errno::NOSPC => "no space left on device",
-        Errno::CONNREFUSED => "connection refused",
-        other => return io::Error::from(other).to_string(),
-    };
-    known.to_owned()
+    let whole = io::Error::from(errno).to_string();
+    let words = whole.rsplit_once(" (os error ").map_or(&*whole, |(words, _)| words);
+    let mut characters = words.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_read_as_in_go() {
+        for (errno, expected) in [
+            (Errno::NOSPC, "no space left on device"),
+            (Errno::NOENT, "no such file or directory"),
+            (Errno::INVAL, "invalid argument"),
+            (Errno::CONNREFUSED, "connection refused"),
+        ] {
+            assert_eq!(text(errno), expected);
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! `load`: images from an archive.
 
 use std::collections::BTreeSet;
-use std::io::Seek as _;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
@@ -46,7 +45,7 @@ impl Leaf for Load {
 
     fn run(app: &App, flags: LoadFlags, _: Vec<String>) -> Result<(), Failure> {
         let platform = platform_json(&flags.platform)?;
-        let mut file = open(&flags.input)?;
+        let file = open(&flags.input)?;
         let quiet = flags.quiet || !terminal::stdout_is_terminal();
         let client = app.client()?;
         app.block_on(async {
@@ -57,16 +56,22 @@ impl Leaf for Load {
             if let Some(parts) = new_parts(client, &file).await {
                 let same = file.try_clone().map_err(|error| Failure::message(io_text(&error)))?;
                 let lines = client.load_images(&options, read_parts(same, parts)).await?;
-                if progress::show(lines, Sink::Stdout).await.is_ok() {
-                    return Ok(());
+                match progress::show(lines, Sink::Stdout).await {
+                    // An image has gone since, or has lost a layer.
+                    Err(failure) if misses_a_file(&failure) => {}
+                    done => return done,
                 }
-                // An image has gone since, or has lost a layer.
-                file.rewind().map_err(|error| Failure::message(io_text(&error)))?;
             }
             let lines = client.load_images(&options, read_stream(file)).await?;
             progress::show(lines, Sink::Stdout).await
         })
     }
+}
+
+/// Whether an engine, ours or another, says that something is not in the archive.
+fn misses_a_file(failure: &Failure) -> bool {
+    let text = failure.text().unwrap_or_default();
+    text.contains("is not in it") || text.contains("no such file or directory")
 }
 
 /// The parts of an archive that the engine has not, if that can be told and is not all of it.

@@ -5,6 +5,9 @@ pub(crate) fn compact(json: &str) -> String {
     words(json).concat()
 }
 
+/// Levels that are indented; deeper ones stay where the last of these is, or a small text would become a huge one.
+const MAX_DEPTH: usize = 100;
+
 /// A line for each member, each level `indent` further to the right.
 pub(crate) fn indent(json: &str, indent: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
@@ -12,7 +15,7 @@ pub(crate) fn indent(json: &str, indent: &str) -> String {
     let mut is_empty = false;
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.push_str(&indent.repeat(depth));
+        out.push_str(&indent.repeat(depth.min(MAX_DEPTH)));
     };
     for word in words(json) {
         match word {
@@ -96,6 +99,12 @@ mod tests {
             "{\n\t\"a\": [\n\t\t1.50,\n\t\t1e3,\n\t\t{},\n\t\t[]\n\t],\n\t\"b\\\" c\": \"\\u003c, :\",\n\t\"d\": null\n}"
         );
         assert_eq!(escaped("{\"a\":\"<&>\"}"), "{\"a\":\"\\u003c\\u0026\\u003e\"}");
+    }
+
+    #[test]
+    fn deep_text_does_not_grow_beyond_measure() {
+        let deep = "[".repeat(100_000);
+        assert!(indent(&deep, "\t").len() < deep.len() * (MAX_DEPTH + 3));
     }
 
     proptest! {

@@ -2,8 +2,11 @@
 
 use std::io::{self, BufRead as _};
 
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+
+/// What switches a key of the terminal off (`_POSIX_VDISABLE`).
+const NO_KEY: u8 = 0;
 
 /// While it lives, the terminal at standard input shows nothing of what is typed. The key that interrupts ends the line,
 /// so that the terminal can be given back before the program ends.
@@ -15,13 +18,15 @@ impl HiddenInput {
         let stdin = rustix::stdio::stdin();
         let saved = tcgetattr(stdin).ok()?;
         let mut hidden = saved.clone();
-        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        hidden.local_modes.remove(LocalModes::ECHO);
         hidden.special_codes[SpecialCodeIndex::VEOL] = saved.special_codes[SpecialCodeIndex::VINTR];
+        hidden.special_codes[SpecialCodeIndex::VINTR] = NO_KEY;
         tcsetattr(stdin, OptionalActions::Flush, &hidden).ok()?;
         Some(Self(saved))
     }
 
-    /// Reads a line, with what ended it, and gives the terminal back. This program ends here if the line was interrupted.
+    /// Reads a line, with what ended it, and gives the terminal back. If the line was interrupted, this program ends here,
+    /// and with it all that the terminal would have ended.
     pub(crate) fn read_line(self) -> io::Result<String> {
         let mut stdin = io::stdin().lock();
         // A terminal gives one line at a time.
@@ -30,7 +35,7 @@ impl HiddenInput {
         let key = self.0.special_codes[SpecialCodeIndex::VINTR];
         drop(self);
         if line.last() == Some(&key) {
-            kill_process(getpid(), Signal::INT)?;
+            kill_current_process_group(Signal::INT)?;
         }
         String::from_utf8(line).map_err(io::Error::other)
     }

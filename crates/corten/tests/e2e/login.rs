@@ -133,7 +133,8 @@ fn password_is_asked_for_on_a_terminal(bed: &Bed) {
 
 fn interrupt_at_the_password_gives_the_terminal_back(bed: &Bed) {
     let login = bed.cli(["login", "-u", USER, "localhost:1"]).prepare();
-    let script = "trap : INT; \"$@\"; echo; stty -a | tr ' ;' '\\n\\n' | grep -x -e -*echo; echo end";
+    let script =
+        "trap 'echo told' INT; \"$@\"; echo; stty -a | tr ' ;' '\\n\\n' | grep -x -e -*echo; echo end";
     let mut shell =
         Command::new("sh").args(["-c", script, "sh"]).arg(login.get_program()).args(login.get_args());
     for (name, value) in login.get_envs() {
@@ -144,7 +145,9 @@ fn interrupt_at_the_password_gives_the_terminal_back(bed: &Bed) {
     session.send([3]);
     session.expect("end");
     let (_, screen) = session.finish();
-    assert!(screen.lines().any(|line| line.trim() == "echo"), "{screen}");
+    for word in ["told", "echo"] {
+        assert!(screen.lines().any(|line| line.trim() == word), "{word}: {screen}");
+    }
 }
 
 fn flags_that_make_no_sense_are_refused(bed: &Bed) {

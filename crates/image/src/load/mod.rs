@@ -18,7 +18,7 @@ use crate::layer::{Compression, LayerError};
 use crate::manifest::Descriptor;
 use crate::store::ImageStore;
 use crate::tar::TarError;
-use spool::Spooled;
+use spool::{Content, Spooled};
 
 /// Why an archive is no image.
 #[derive(Debug, thiserror::Error)]
@@ -157,8 +157,16 @@ fn unpack(
     layer: &Digest,
     progress: Progress<'_>,
 ) -> Result<()> {
+    let path = match &file.content {
+        Content::File(path) => path,
+        // Had it been this layer, it would have been found before.
+        Content::Stored(other) => {
+            let source = LayerError::DiffId { expected: layer.clone(), actual: other.clone() };
+            return Err(Error::Layer { layer: layer.clone(), source });
+        }
+    };
     let (mut current, total) = (0, file.size);
-    ingest.layer_from_file(&file.file, blob, layer, &mut |bytes| {
+    ingest.layer_from_file(path, blob, layer, &mut |bytes| {
         current += bytes;
         progress(LoadingLayer { layer, current, total });
     })

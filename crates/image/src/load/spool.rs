@@ -24,9 +24,17 @@ const MAX_LINKS: usize = 8;
 /// A file of the archive. Nothing is known of its contents: whoever uses them verifies them.
 #[derive(Clone, Debug)]
 pub(super) struct Spooled {
-    /// Where it is now.
-    pub(super) file: PathBuf,
+    pub(super) content: Content,
     pub(super) size: u64,
+}
+
+/// Where a file's contents are.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// In the ingest folder.
+    File(PathBuf),
+    /// Nowhere: by its name it is what this layer came as, and the store has both.
+    Stored(Digest),
 }
 
 /// All files of the archive, by their clean paths.
@@ -41,8 +49,10 @@ pub(super) fn read(ingest: &Ingest, reader: impl BufRead) -> Result<Spool<'_>> {
     let mut spool = Spool { ingest, files: HashMap::new(), links: HashMap::new() };
     let mut archive = TarReader::new(reader);
     let mut space = SpaceGuard::default();
+    let mut entries = 0;
     while let Some(entry) = archive.next_entry().map_err(ArchiveError::from)? {
-        if spool.files.len() + spool.links.len() >= MAX_FILES {
+        entries += 1;
+        if entries > MAX_FILES {
             return Err(ArchiveError::TooManyFiles(MAX_FILES).into());
         }
         spool.add(&entry, &mut archive, &mut space)?;
@@ -100,7 +110,7 @@ impl Spool<'_> {
             Kind::Directory => {}
             Kind::Regular if entry.sparse.is_none() => {
                 let spooled = match self.stored(&path, entry.size) {
-                    Some(file) => Spooled { file, size: entry.size },
+                    Some(layer) => Spooled { content: Content::Stored(layer), size: entry.size },
                     None => self.spool(archive, space)?,
                 };
                 self.links.remove(&path);
@@ -119,12 +129,12 @@ impl Spool<'_> {
         Ok(())
     }
 
-    /// Where the store has a layer already, which then need not be read. Small files are never meant: they are in memory
-    /// sooner than they are looked for.
-    fn stored(&self, path: &str, size: u64) -> Option<PathBuf> {
+    /// The layer that a file is by its name, where the store has it already: then it need not be read. Small files are never
+    /// meant, which can be documents.
+    fn stored(&self, path: &str, size: u64) -> Option<Digest> {
         let (algorithm, hex) = path.strip_prefix("blobs/")?.split_once('/')?;
         let digest: Digest = format!("{algorithm}:{hex}").parse().ok().filter(|_| size > MAX_CONFIG_SIZE)?;
-        self.ingest.lease_stored(&digest, size)
+        self.ingest.lease_archive(&digest, size)
     }
 
     fn spool<R: BufRead>(&self, archive: &mut TarReader<R>, space: &mut SpaceGuard) -> Result<Spooled> {
@@ -142,17 +152,21 @@ impl Spool<'_> {
                 LayerError::Store { action, source } => Error::Io { action, path: file.clone(), source },
                 other => ArchiveError::Tar(other).into(),
             })?;
-        Ok(Spooled { file, size })
+        Ok(Spooled { content: Content::File(file), size })
     }
 }
 
 /// The contents of a file that must be small.
 pub(super) fn read_document(spooled: &Spooled) -> Result<Vec<u8>> {
-    if spooled.size > MAX_CONFIG_SIZE {
-        let (what, size, limit) = ("document", spooled.size, MAX_CONFIG_SIZE);
-        return Err(ManifestError::TooBig { what, size, limit }.into());
+    match &spooled.content {
+        Content::File(file) if spooled.size <= MAX_CONFIG_SIZE => {
+            fs::read(file).map_err(Error::io("read", file))
+        }
+        _ => {
+            let (what, size, limit) = ("document", spooled.size, MAX_CONFIG_SIZE);
+            Err(ManifestError::TooBig { what, size, limit }.into())
+        }
     }
-    fs::read(&spooled.file).map_err(Error::io("read", &spooled.file))
 }
 
 fn blob_path(digest: &Digest) -> String {

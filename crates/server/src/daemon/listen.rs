@@ -149,7 +149,8 @@ fn has_listener(connection: UnixStream) -> bool {
         .and_then(|()| tokio::net::UnixStream::from_std(connection))
         .and_then(|connection| connection.peer_cred());
     let pid = peer.ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
-    pid.is_none_or(is_alive)
+    // One in another namespace of processes has the number 0 here.
+    pid.is_none_or(|pid| pid == 0 || is_alive(pid))
 }
 
 fn group_id(group: &Group) -> Result<Option<u32>, ListenError> {

@@ -54,7 +54,9 @@ impl Api {
             return Ok(json_lines(stream::empty::<ProgressMessage>()));
         };
         let rest = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
-        Ok(json_lines(stream::iter([first]).chain(rest)))
+        let end = stream::once(work)
+            .filter_map(async |ended| ended.err().map(|error| ProgressMessage::error(error.to_string())));
+        Ok(json_lines(stream::iter([first]).chain(rest).chain(end)))
     }
 }
 
