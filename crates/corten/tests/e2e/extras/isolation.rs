@@ -131,11 +131,12 @@ fn port_on_loopback_is_out_of_reach_of_other_hosts() {
 /// Whether a packet of a container that makes itself a way out arrives at the second host.
 fn a_packet_gets_out(bed: &Bed, host: &SecondHost, network: &str) -> bool {
     let bridge = bed.ok(["network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", network]);
-    let capture = host.command("timeout 6 tcpdump -nn -l -i eth0 -c 1 icmp or udp or tcp").spawn();
+    let capture = host.command("timeout 10 tcpdump -nn -l -i eth0 -c 1 icmp or udp or tcp").spawn();
     let there = host.there();
+    // For some seconds: whoever listens may be slow to begin.
     let script = format!(
-        "ip route replace default via {bridge}; \
-         for i in 1 2 3; do ping -c 1 -W 1 {there}; nc -w 1 {there} 9 </dev/null; done; true"
+        "ip route replace default via {bridge}; end=$(($(date +%s) + 4)); \
+         while [ $(date +%s) -lt $end ]; do ping -c 1 -W 1 {there}; nc -w 1 {there} 9 </dev/null; done; true"
     );
     bed.sh(&["--network", network, "--cap-add", "NET_ADMIN"], &script);
     !capture.finish().trimmed().is_empty()
