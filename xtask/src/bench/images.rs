@@ -70,7 +70,7 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     for (((name, aim), samples), floor) in ROWS.into_iter().zip(aims).zip(&samples).zip(floors) {
         let mut row = table.add(name, aim);
         for contender in Contender::ALL {
-            row = row.cell(contender, scene.shown(name, &samples[contender as usize]));
+            row = row.cell(contender, scene.shown(name, contender, &samples[contender as usize]));
         }
         if let Some(floor) = floor {
             row.floor(floor);
@@ -96,8 +96,8 @@ struct Scene<'a> {
     archive: PathBuf,
     /// Bytes of the archive.
     size: u64,
-    /// Bytes of the last one that was saved.
-    saved: Cell<u64>,
+    /// Bytes of the last one that each saved.
+    saved: [Cell<u64>; 3],
 }
 
 impl<'a> Scene<'a> {
@@ -109,7 +109,7 @@ impl<'a> Scene<'a> {
         let registry = Registry::start();
         let reference = registry.push(&format!("docker-archive:{}", archive.display()), NAME);
         let size = fs::metadata(&archive).context("look at the image")?.len();
-        Ok(Self { bench, registry, reference, archive, size, saved: Cell::default() })
+        Ok(Self { bench, registry, reference, archive, size, saved: Default::default() })
     }
 
     fn command(&self, contender: Contender, arguments: &[&str]) -> Command {
@@ -161,15 +161,15 @@ impl<'a> Scene<'a> {
             child.wait().context("wait for save")?.success() && total > self.size / 4,
             "{total} bytes saved"
         );
-        self.saved.set(total);
+        self.saved[contender as usize].set(total);
         Ok(took)
     }
 
-    fn shown(&self, row: &str, samples: &Samples) -> String {
+    fn shown(&self, row: &str, contender: Contender, samples: &Samples) -> String {
         if row != ROWS[3] {
             return samples.to_string();
         }
-        format!("{samples}, {:.0} MB", self.saved.get() as f64 / 1e6)
+        format!("{samples}, {:.0} MB", self.saved[contender as usize].get() as f64 / 1e6)
     }
 
     /// Nobody can be faster than the download of the layers, and than one processor that decompresses and unpacks them.
