@@ -15,24 +15,22 @@ use crate::in_flight::Turn;
 use crate::pipe::{Sender, pipe};
 use crate::progress::{Meter, Progress, ProgressSink};
 use crate::pull::blocking;
+use crate::retry::Retry;
 use crate::session::{Request, Session, limited_body, network_error};
 
 /// A small blob as a whole, not verified.
 async fn fetch_document(session: &Session<'_>, config: &Config, blob: &Descriptor) -> Result<Vec<u8>, Error> {
     let limit = blob.size.min(MAX_CONFIG_SIZE);
     let path = format!("blobs/{}", blob.digest);
-    let mut attempt = 1;
+    let mut retry = Retry::new(config);
     loop {
         let fetched = async {
             let response = session.get(&Request { path: &path, accept: &[], from: 0 }).await?;
             limited_body(response, "image configuration", limit).await
         };
         match fetched.await {
-            Err(error) if error.is_transient() && attempt < config.attempts => {
-                tokio::time::sleep(error.pause(config, attempt)).await;
-                attempt += 1;
-            }
-            other => return other,
+            Err(error) => retry.after(error).await?,
+            done => return done,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::manifest::{Fetched, fetch, key_of};
 use crate::network::hosts;
 use crate::push::PutManifest;
+use crate::retry::Retry;
 use crate::session::{Access, Session};
 use crate::{Config, Credentials, Registry};
 
@@ -95,12 +96,7 @@ impl Registry {
         sources: &[String],
         credentials: Option<Credentials>,
     ) -> Result<Writer<'_>, Error> {
-        let hosts = hosts(&self.config, reference.domain())?;
-        let host = hosts.iter().find(|host| host.capabilities.push);
-        let host = host.ok_or_else(|| Error::Host(reference.domain().to_owned()))?;
-        let credentials = credentials.filter(|_| host.is_own);
-        let access = Access::Push(sources);
-        let session = Session::connect(&self.config, host, reference, credentials, access).await?;
+        let session = Session::for_push(&self.config, reference, sources, credentials).await?;
         Ok(Writer { config: &self.config, session })
     }
 }
@@ -166,14 +162,11 @@ impl Writer<'_> {
     /// # Errors
     /// When it cannot be reached or refuses.
     pub async fn mount(&self, blob: &Digest, source: &str) -> Result<Mounted, Error> {
-        let mut attempt = 1;
+        let mut retry = Retry::new(self.config);
         loop {
             match self.mount_once(blob, source).await {
-                Err(error) if error.is_transient() && attempt < self.config.attempts => {
-                    tokio::time::sleep(error.pause(self.config, attempt)).await;
-                    attempt += 1;
-                }
-                other => return other,
+                Err(error) => retry.after(error).await?,
+                done => return done,
             }
         }
     }

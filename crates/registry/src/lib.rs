@@ -41,6 +41,7 @@ mod progress;
 mod proxy;
 mod pull;
 mod push;
+mod retry;
 mod search;
 mod session;
 mod tls;

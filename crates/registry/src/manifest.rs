@@ -5,6 +5,7 @@ use oci::{Digest, Hasher, Platform, Reference};
 use reqwest::header::CONTENT_TYPE;
 
 use crate::error::{ApiError, Error};
+use crate::retry::Retry;
 use crate::session::{Request, Session, limited_body};
 
 /// Indexes that may be in each other.
@@ -120,14 +121,11 @@ pub(crate) async fn fetch(
     name: &str,
     expected: Option<&Digest>,
 ) -> Result<Fetched, Error> {
-    let mut attempt = 1;
+    let mut retry = Retry::new(session.config());
     loop {
         match fetch_once(session, reference, name, expected).await {
-            Err(error) if error.is_transient() && attempt < session.config().attempts => {
-                tokio::time::sleep(error.pause(session.config(), attempt)).await;
-                attempt += 1;
-            }
-            other => return other,
+            Err(error) => retry.after(error).await?,
+            done => return done,
         }
     }
 }

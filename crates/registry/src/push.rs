@@ -12,9 +12,9 @@ use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::network::hosts;
 use crate::progress::{Meter, Outcome, Progress, ProgressSink};
-use crate::session::{Access, Session};
+use crate::retry::Retry;
+use crate::session::Session;
 use crate::upload::{self, BlobUpload, Source};
 use crate::{Config, Credentials, Registry};
 
@@ -61,12 +61,7 @@ impl Registry {
         progress(Progress::message(format!("The push refers to repository [{}]", reference.name())));
         let images = images(store, &reference)?;
         let sources = sources(store, &reference, &images);
-        let hosts = hosts(&self.config, reference.domain())?;
-        let host = hosts.iter().find(|host| host.capabilities.push);
-        let host = host.ok_or_else(|| Error::Host(reference.domain().to_owned()))?;
-        let credentials = credentials.filter(|_| host.is_own);
-        let access = Access::Push(&sources);
-        let session = Session::connect(&self.config, host, &reference, credentials, access).await?;
+        let session = Session::for_push(&self.config, &reference, &sources, credentials).await?;
         let push = Push { registry: self, store, session: &session, progress: &progress };
         let mut pushed = Vec::with_capacity(images.len());
         for (name, _) in images {
@@ -300,14 +295,11 @@ pub(crate) struct PutManifest<'a> {
 
 impl PutManifest<'_> {
     pub(crate) async fn run(&self, config: &Config) -> Result<(), Error> {
-        let mut attempt = 1;
+        let mut retry = Retry::new(config);
         loop {
             match self.put().await {
-                Err(error) if error.is_transient() && attempt < config.attempts => {
-                    tokio::time::sleep(error.pause(config, attempt)).await;
-                    attempt += 1;
-                }
-                other => return other,
+                Err(error) => retry.after(error).await?,
+                done => return done,
             }
         }
     }

@@ -13,7 +13,7 @@ use url::Url;
 use crate::Config;
 use crate::auth::{Asked, Challenge, Credentials, answer};
 use crate::error::{ApiError, Error};
-use crate::network::{Host, Security, security_of};
+use crate::network::{Host, Security, hosts, security_of};
 use crate::tls::{self, Purpose};
 
 /// Bytes that an error's text may have.
@@ -68,6 +68,21 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// Connects to where a repository can be written, also with blobs of these other ones. Credentials are for the registry
+    /// itself only.
+    pub(crate) async fn for_push(
+        config: &'a Config,
+        reference: &Reference,
+        sources: &[String],
+        credentials: Option<Credentials>,
+    ) -> Result<Self, Error> {
+        let hosts = hosts(config, reference.domain())?;
+        let host = hosts.iter().find(|host| host.capabilities.push);
+        let host = host.ok_or_else(|| Error::Host(reference.domain().to_owned()))?;
+        let credentials = credentials.filter(|_| host.is_own);
+        Self::connect(config, host, reference, credentials, Access::Push(sources)).await
+    }
+
     /// Finds out where the host answers and what it wants.
     pub(crate) async fn connect(
         config: &'a Config,

@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use oci::Reference;
-use sys::file::{Durability, write_atomic};
 
 use super::Entry;
 use crate::failure::{Failure, io_text};
@@ -57,11 +56,9 @@ impl Store {
         let (name, path) = (file_name(image), folder.join(file_name(image)));
         // It is written beside the lists: whatever is in a list's folder is an image to docker.
         let unfinished = self.root.join(format!(".{name}.{}", std::process::id()));
-        let written = write_atomic(&unfinished, entry.json().as_bytes(), 0o644, Durability::Atomic);
-        written.map_err(|error| failed("open", &unfinished, &error.into()))?;
-        fs::rename(&unfinished, &path).map_err(|error| {
+        fs::write(&unfinished, entry.json()).and_then(|()| fs::rename(&unfinished, &path)).map_err(|error| {
             let _ = fs::remove_file(&unfinished);
-            failed("rename", &path, &error)
+            failed("open", &path, &error)
         })
     }
 
