@@ -141,9 +141,13 @@ mod tests {
     fn durations_are_printed_as_go_prints_them() {
         for (nanoseconds, expected) in [
             (0, "0s"),
+            (1_000, "1µs"),
             (300_000_000, "300ms"),
             (1_500_000_000, "1.5s"),
+            (1_500_000, "1.5ms"),
+            (5_000_000_000, "5s"),
             (90_000_000_000, "1m30s"),
+            (90_500_000_000, "1m30.5s"),
             (3_600_000_000_000, "1h0m0s"),
         ] {
             assert_eq!(format(nanoseconds), expected);

@@ -10,10 +10,11 @@ pub(crate) use ports::Port;
 
 use std::collections::BTreeMap;
 
-use oci::{ContainerConfig, Healthcheck};
+use oci::{ContainerConfig, Healthcheck, duration};
 
 use crate::error::{Error, PlanProblem, Problem};
 use crate::expand::{Budget, Expansion, Lexer};
+use crate::ignore::clean;
 use crate::quote::quoted_list;
 use crate::syntax::{Command, HealthCommand, HealthOptions, Instruction, Kind, Pair, Word, instructions};
 
@@ -30,9 +31,9 @@ const MAX_PORTS: usize = 1 << 20;
 /// is applied.
 pub fn apply_all(config: &mut ContainerConfig, text: &str) -> Result<(), Error> {
     let instructions = instructions(text).map_err(as_change)?;
-    let mut has_command = false;
+    let (mut has_command, budget) = (false, Budget::default());
     for instruction in instructions {
-        apply(config, &instruction, &mut has_command)?;
+        apply(config, &instruction, &mut has_command, &budget)?;
     }
     Ok(())
 }
@@ -50,6 +51,7 @@ fn apply(
     config: &mut ContainerConfig,
     instruction: &Instruction,
     has_command: &mut bool,
+    budget: &Budget,
 ) -> Result<(), Error> {
     let is_change = !matches!(
         instruction.kind,
@@ -67,10 +69,9 @@ fn apply(
     let env = config.env.clone();
     let variables: BTreeMap<&str, &str> =
         env.iter().filter_map(|variable| variable.split_once('=')).collect();
-    let budget = Budget::default();
     let mut expander = |word: &Word| {
         Lexer::new('\\')
-            .expand(&word.text, &|name| variables.get(name).copied(), &budget)
+            .expand(&word.text, &|name| variables.get(name).copied(), budget)
             .map_err(|problem| Error::new(Problem::Word { word: word.text.clone(), problem }).at(word.span))
     };
     change(config, &instruction.kind, has_command, &mut expander).map(drop)
@@ -233,52 +234,19 @@ fn health(config: &mut ContainerConfig, command: &HealthCommand, options: &Healt
     let entry = format!(
         "HEALTHCHECK {{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{retries}}}",
         test.join(" "),
-        go_duration(interval),
-        go_duration(timeout),
-        go_duration(start_period),
-        go_duration(start_interval),
+        duration::format(interval),
+        duration::format(timeout),
+        duration::format(start_period),
+        duration::format(start_interval),
     );
     let test = Some(test);
     config.healthcheck = Some(Healthcheck { test, interval, timeout, start_period, start_interval, retries });
     entry
 }
 
-/// Nanoseconds, which are not negative, as Go shows them: `1h0m5s`, `1.5ms`.
-fn go_duration(nanoseconds: i64) -> String {
-    let fraction = |unit: i64| {
-        let text = format!("{}.{:09}", nanoseconds / unit, nanoseconds % unit * (1_000_000_000 / unit));
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    match nanoseconds {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{nanoseconds}ns"),
-        1_000..1_000_000 => format!("{}µs", fraction(1_000)),
-        1_000_000..1_000_000_000 => format!("{}ms", fraction(1_000_000)),
-        _ => {
-            let minutes = nanoseconds / 60_000_000_000;
-            let seconds = format!("{}.{:09}", nanoseconds / 1_000_000_000 % 60, nanoseconds % 1_000_000_000);
-            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{seconds}s"),
-                (0, minutes) => format!("{minutes}m{seconds}s"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-            }
-        }
-    }
-}
-
 /// A path from a folder, absolute and without `.`, `..` and empty parts.
 pub(crate) fn join(folder: &str, path: &str) -> String {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{folder}/{path}") };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            other => parts.push(other),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    if path.starts_with('/') { clean(path) } else { clean(&format!("/{folder}/{path}")) }
 }
 
 #[cfg(test)]
@@ -358,16 +326,12 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_shown_as_go_does() {
-        for (nanoseconds, expected) in [
-            (0, "0s"),
-            (1_500_000, "1.5ms"),
-            (5_000_000_000, "5s"),
-            (90_500_000_000, "1m30.5s"),
-            (3_600_000_000_000, "1h0m0s"),
-            (1_000, "1µs"),
-        ] {
-            assert_eq!(go_duration(nanoseconds), expected);
-        }
+    fn all_instructions_of_a_text_share_one_budget() {
+        // Sixteen megabytes each.
+        let one = format!("ENV a={}\nENV b={}\n", "x".repeat(1 << 15), "$a".repeat(512));
+        assert!(apply_all(&mut base(), &one).is_ok());
+        let both = format!("{one}ENV c={}\n", "$a".repeat(512));
+        let refused = apply_all(&mut base(), &both).unwrap_err().to_string();
+        assert!(refused.contains("variables expand to too much text"), "{refused}");
     }
 }

@@ -40,7 +40,7 @@ pub struct Matched(Vec<bool>);
 
 /// The patterns of a file: without comments, blank lines, and slashes at their start.
 pub fn patterns(file: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
+    let text = crate::syntax::text(file);
     let lines =
         text.lines().filter(|line| !line.starts_with('#')).map(str::trim).filter(|line| !line.is_empty());
     lines
@@ -104,11 +104,6 @@ impl Matcher {
             rules.push(Rule { pattern: Pattern::parse(&clean(text))?, is_exception });
         }
         Ok(Self { rules })
-    }
-
-    /// Whether there are no patterns.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
     }
 
     /// Whether a pattern says what is not ignored.

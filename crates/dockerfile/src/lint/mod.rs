@@ -130,11 +130,14 @@ impl Linter {
 
     /// A warning about an instruction with these comments.
     pub(crate) fn warn(&self, rule: Rule, lines: Lines, comments: &[String], detail: String) {
+        if self.is_full() {
+            return;
+        }
         let counts = match self.config.with_comments(comments) {
             Some(own) => own.counts(rule),
             None => self.config.counts(rule),
         };
-        if counts && !self.is_full() {
+        if counts {
             self.found.borrow_mut().push(Warning { rule, detail, lines });
         }
     }

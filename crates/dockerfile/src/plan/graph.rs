@@ -57,7 +57,6 @@ pub(super) struct Node {
     pub(super) is_needed: bool,
     /// Whether a context of its name is there instead: none of its instructions count.
     is_replaced: bool,
-    has_triggers: bool,
 }
 
 /// All stages of a file.
@@ -124,7 +123,6 @@ impl<'a> Graph<'a> {
             commands: Vec::new(),
             is_needed: false,
             is_replaced,
-            has_triggers: is_replaced,
         });
         if !name.is_empty() {
             self.by_name.insert(name, number);
@@ -312,7 +310,7 @@ impl<'a> Graph<'a> {
     }
 
     fn add_triggers(&mut self, number: usize) -> Result<(), Error> {
-        if std::mem::replace(&mut self.nodes[number].has_triggers, true) {
+        if self.nodes[number].is_replaced {
             return Ok(());
         }
         let mut commands = Vec::new();
@@ -369,7 +367,6 @@ pub(super) fn nearest_image<'n>(name: &str, stages: impl Iterator<Item = &'n str
 
 /// The shortest form of a name: without what goes without saying.
 pub(super) fn familiar(name: &str) -> String {
-    let familiar =
-        Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.or_latest().familiar());
+    let familiar = Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.familiar());
     familiar.strip_suffix(":latest").map(str::to_owned).unwrap_or(familiar)
 }

@@ -52,7 +52,7 @@ pub(super) struct Current<'a> {
     pub(super) state: State,
     has_command: bool,
     /// Where `CMD`, `ENTRYPOINT` and `HEALTHCHECK` were last.
-    last: BTreeMap<&'static str, Instruction>,
+    last: BTreeMap<&'static str, Lines>,
     count: usize,
     total: usize,
     /// Whether it is the only stage, which is not named then.

@@ -570,108 +570,111 @@ fn variables_that_grow_have_an_end() {
     assert_eq!(refused(&format!("FROM a\nEXPOSE {}", "0-65535 ".repeat(100))), "too many ports");
 }
 
+/// A file, the rule that finds something in it, and what that says.
+const FINDINGS: [(&str, &str, &str); 22] = [
+    ("FROM a AS B", "StageNameCasing", "Stage name 'B' should be lowercase"),
+    ("FROM a as b", "FromAsCasing", "'as' and 'FROM' keywords' casing do not match"),
+    ("FROM a\nRUN x \\\n\n y", "NoEmptyContinuation", "Empty continuation line"),
+    (
+        "FROM a\nrun x\nUSER u",
+        "ConsistentInstructionCasing",
+        "Command 'run' should match the case of the command majority (uppercase)",
+    ),
+    (
+        "FROM a AS b\nFROM a AS b",
+        "DuplicateStageName",
+        "Duplicate stage name \"b\", stage names should be unique",
+    ),
+    (
+        "FROM a AS scratch",
+        "ReservedStageName",
+        "Stage name should not use the same name as reserved stage \"scratch\"",
+    ),
+    (
+        "FROM a\nCMD x",
+        "JSONArgsRecommended",
+        "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
+    ),
+    (
+        "FROM a\nMAINTAINER x",
+        "MaintainerDeprecated",
+        "Maintainer instruction is deprecated in favor of using label",
+    ),
+    (
+        "ARG version=1\nFROM a:x$verion",
+        "UndefinedArgInFrom",
+        "FROM argument 'verion' is not declared (did you mean version?)",
+    ),
+    (
+        "FROM a\nWORKDIR x",
+        "WorkdirRelativePath",
+        "Relative workdir \"x\" can have unexpected results if the base image changes",
+    ),
+    (
+        "FROM a\nENV foo=1\nUSER u$fo",
+        "UndefinedVar",
+        "Usage of undefined variable '$fo' (did you mean $foo?)",
+    ),
+    (
+        "FROM a\nCMD [\"x\"]\nCMD [\"y\"]",
+        "MultipleInstructionsDisallowed",
+        "Multiple CMD instructions should not be used in the same stage because only the last one will be used",
+    ),
+    (
+        "FROM a\nENV x y",
+        "LegacyKeyValueFormat",
+        "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
+    ),
+    (
+        "FROM --platform=linux/arm64 a AS arm64",
+        "InvalidBaseImagePlatform",
+        "Base image a was pulled with platform \"linux/amd64\", expected \"linux/arm64\" for current build",
+    ),
+    (
+        "FROM --platform=$TARGETPLATFORM a",
+        "RedundantTargetPlatform",
+        "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+    ),
+    (
+        "FROM a\nARG API_KEY",
+        "SecretsUsedInArgOrEnv",
+        "Do not use ARG or ENV instructions for sensitive data (ARG \"API_KEY\")",
+    ),
+    (
+        "ARG v\nFROM a:$v",
+        "InvalidDefaultArgInFrom",
+        "Default value for ARG a:$v results in empty or invalid base image name",
+    ),
+    (
+        "FROM --platform=linux/amd64 a",
+        "FromPlatformFlagConstDisallowed",
+        "FROM --platform flag should not use constant value \"linux/amd64\"",
+    ),
+    (
+        "FROM a\nCOPY ignored/x /",
+        "CopyIgnoredFile",
+        "Attempting to Copy file \"ignored/x\" that is excluded by .dockerignore",
+    ),
+    (
+        "# check=experimental=all\nFROM a\n# other\nARG x",
+        "InvalidDefinitionDescription",
+        "Comment for ARG should follow the format: `# x <description>`",
+    ),
+    (
+        "FROM a\nEXPOSE 80/TCP",
+        "ExposeProtoCasing",
+        "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase",
+    ),
+    (
+        "FROM a\nEXPOSE 127.0.0.1:80:80",
+        "ExposeInvalidFormat",
+        "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
+    ),
+];
+
 #[test]
 fn rules_find_what_they_are_for() {
-    for (source, rule, detail) in [
-        ("FROM a AS B", "StageNameCasing", "Stage name 'B' should be lowercase"),
-        ("FROM a as b", "FromAsCasing", "'as' and 'FROM' keywords' casing do not match"),
-        ("FROM a\nRUN x \\\n\n y", "NoEmptyContinuation", "Empty continuation line"),
-        (
-            "FROM a\nrun x\nUSER u",
-            "ConsistentInstructionCasing",
-            "Command 'run' should match the case of the command majority (uppercase)",
-        ),
-        (
-            "FROM a AS b\nFROM a AS b",
-            "DuplicateStageName",
-            "Duplicate stage name \"b\", stage names should be unique",
-        ),
-        (
-            "FROM a AS scratch",
-            "ReservedStageName",
-            "Stage name should not use the same name as reserved stage \"scratch\"",
-        ),
-        (
-            "FROM a\nCMD x",
-            "JSONArgsRecommended",
-            "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
-        ),
-        (
-            "FROM a\nMAINTAINER x",
-            "MaintainerDeprecated",
-            "Maintainer instruction is deprecated in favor of using label",
-        ),
-        (
-            "ARG version=1\nFROM a:x$verion",
-            "UndefinedArgInFrom",
-            "FROM argument 'verion' is not declared (did you mean version?)",
-        ),
-        (
-            "FROM a\nWORKDIR x",
-            "WorkdirRelativePath",
-            "Relative workdir \"x\" can have unexpected results if the base image changes",
-        ),
-        (
-            "FROM a\nENV foo=1\nUSER u$fo",
-            "UndefinedVar",
-            "Usage of undefined variable '$fo' (did you mean $foo?)",
-        ),
-        (
-            "FROM a\nCMD [\"x\"]\nCMD [\"y\"]",
-            "MultipleInstructionsDisallowed",
-            "Multiple CMD instructions should not be used in the same stage because only the last one will be used",
-        ),
-        (
-            "FROM a\nENV x y",
-            "LegacyKeyValueFormat",
-            "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
-        ),
-        (
-            "FROM --platform=linux/arm64 a AS arm64",
-            "InvalidBaseImagePlatform",
-            "Base image a was pulled with platform \"linux/amd64\", expected \"linux/arm64\" for current build",
-        ),
-        (
-            "FROM --platform=$TARGETPLATFORM a",
-            "RedundantTargetPlatform",
-            "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
-        ),
-        (
-            "FROM a\nARG API_KEY",
-            "SecretsUsedInArgOrEnv",
-            "Do not use ARG or ENV instructions for sensitive data (ARG \"API_KEY\")",
-        ),
-        (
-            "ARG v\nFROM a:$v",
-            "InvalidDefaultArgInFrom",
-            "Default value for ARG a:$v results in empty or invalid base image name",
-        ),
-        (
-            "FROM --platform=linux/amd64 a",
-            "FromPlatformFlagConstDisallowed",
-            "FROM --platform flag should not use constant value \"linux/amd64\"",
-        ),
-        (
-            "FROM a\nCOPY ignored/x /",
-            "CopyIgnoredFile",
-            "Attempting to Copy file \"ignored/x\" that is excluded by .dockerignore",
-        ),
-        (
-            "# check=experimental=all\nFROM a\n# other\nARG x",
-            "InvalidDefinitionDescription",
-            "Comment for ARG should follow the format: `# x <description>`",
-        ),
-        (
-            "FROM a\nEXPOSE 80/TCP",
-            "ExposeProtoCasing",
-            "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase",
-        ),
-        (
-            "FROM a\nEXPOSE 127.0.0.1:80:80",
-            "ExposeInvalidFormat",
-            "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
-        ),
-    ] {
+    for (source, rule, detail) in FINDINGS {
         let options =
             Options { ignore: Some(Matcher::parse(b"ignored").unwrap()), ..with_args(&[("v", "1")]) };
         let found: Vec<_> = planned_with(source, options).warnings;

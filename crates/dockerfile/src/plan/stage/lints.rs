@@ -93,18 +93,13 @@ impl Builder<'_> {
     fn check_once(&self, current: &mut Current<'_>, instruction: &Instruction) {
         let keyword = &instruction.keyword.text;
         if let Kind::Cmd(_) | Kind::Entrypoint(_) | Kind::Healthcheck(..) = instruction.kind
-            && let Some(before) = current.last.insert(instruction.kind.name(), instruction.clone())
+            && let Some(before) = current.last.insert(instruction.kind.name(), instruction.lines)
         {
             // The earlier one is the one that does nothing.
             let detail = format!(
                 "Multiple {keyword} instructions should not be used in the same stage because only the last one will be used"
             );
-            self.linter.warn(
-                Rule::MultipleInstructionsDisallowed,
-                before.lines,
-                &instruction.comments,
-                detail,
-            );
+            self.linter.warn(Rule::MultipleInstructionsDisallowed, before, &instruction.comments, detail);
         }
     }
 }
