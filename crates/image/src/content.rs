@@ -1,5 +1,6 @@
 //! What an image consists of, for whoever hands it on: a registry or an archive.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use oci::{Digest, Reference};
 use crate::error::{Error, Result};
 use crate::index::Lease;
 use crate::layer::{Compression, MAGIC_LEN};
-use crate::manifest::{Descriptor, Document, Manifest, media, to_json};
+use crate::manifest::{self, Descriptor, Document, Manifest, media, to_json};
 use crate::record::{Durability, ImageRecord, ReferenceRecord};
 use crate::store::{ImageStore, Shared};
 
@@ -75,19 +76,24 @@ impl ImageStore {
     /// [`Error::NotFound`]; when a blob is damaged or missing.
     pub fn content(&self, id: &Digest) -> Result<Content> {
         let (hold, record) = self.shared.hold(id)?;
-        let size = self.shared.blob_size(id)?;
-        if let Some((manifest, document)) = record.manifest.as_ref().and_then(|it| self.shared.as_came(it)) {
-            let came = Parts { config: manifest.config, layers: manifest.layers };
-            if came.config.digest == *id && self.shared.hold_blobs(&hold, &came.layers) {
-                let descriptor =
-                    record.manifest.clone().expect("there is one, or it would not have been read");
-                return Ok(came.into_content(&record, descriptor, document, hold));
-            }
-        }
-        let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
-        let made = Parts { config, layers: self.shared.stored_layers(&record)? };
-        let (descriptor, document) = made.manifest();
-        Ok(made.into_content(&record, descriptor, document, hold))
+        let claim = |layers: &[Descriptor]| self.shared.hold_blobs(&hold, layers);
+        let (parts, manifest, document) = self.shared.parts(id, &record, claim)?;
+        Ok(parts.into_content(&record, manifest, document, hold))
+    }
+
+    /// The manifest of an image, and the bytes of all that is handed on of it. Nothing is claimed.
+    ///
+    /// # Errors
+    /// As for [`ImageStore::content`].
+    pub(crate) fn content_size(&self, id: &Digest) -> Result<(Descriptor, u64)> {
+        let record = self.shared.read().images.get(id).map(|entry| entry.record.clone());
+        let record = record.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let are_there = |layers: &[Descriptor]| self.shared.read().has_blobs(layers);
+        let (parts, manifest, _) = self.shared.parts(id, &record, are_there)?;
+        let blobs: BTreeMap<&Digest, u64> =
+            parts.layers.iter().chain([&parts.config]).map(|blob| (&blob.digest, blob.size)).collect();
+        let size = manifest.size + blobs.values().sum::<u64>();
+        Ok((manifest, size))
     }
 
     /// Opens a blob to be read as it is. Its digest is not verified.
@@ -216,6 +222,27 @@ impl Parts {
 }
 
 impl Shared {
+    /// What an image is handed on as: what it came as, if `has` its layers, or else what is made here of those it has.
+    fn parts(
+        &self,
+        id: &Digest,
+        record: &ImageRecord,
+        has: impl FnOnce(&[Descriptor]) -> bool,
+    ) -> Result<(Parts, Descriptor, Vec<u8>)> {
+        let size = self.blob_size(id)?;
+        if let Some(manifest) = &record.manifest
+            && let Some((came, document)) = self.as_came(manifest)
+            && came.config.digest == *id
+            && has(&came.layers)
+        {
+            return Ok((Parts { config: came.config, layers: came.layers }, manifest.clone(), document));
+        }
+        let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
+        let made = Parts { config, layers: self.stored_layers(record)? };
+        let (manifest, document) = made.manifest();
+        Ok((made, manifest, document))
+    }
+
     fn hold(self: &Arc<Self>, id: &Digest) -> Result<(Hold, ImageRecord)> {
         let mut index = self.write();
         let entry = index.images.get(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
@@ -234,11 +261,20 @@ impl Shared {
         }
     }
 
+    /// An index that is kept, with its bytes, if it can still be read.
+    pub(crate) fn index_document(&self, descriptor: &Descriptor) -> Option<(manifest::Index, Vec<u8>)> {
+        let content = self.read_blob(&descriptor.digest).ok()?;
+        match Document::parse(&content, Some(&descriptor.media_type)).ok()? {
+            Document::Index(list) => Some((list, content)),
+            Document::Manifest(_) => None,
+        }
+    }
+
     /// Claims these blobs; `false` where one is missing. A layer can have come in another form than this image's manifest
     /// names it by, and is kept only once.
     fn hold_blobs(&self, hold: &Hold, blobs: &[Descriptor]) -> bool {
         let mut index = self.write();
-        let are_there = blobs.iter().all(|blob| index.blobs.contains(&blob.digest));
+        let are_there = index.has_blobs(blobs);
         if let Some(lease) = index.leases.get_mut(&hold.lease).filter(|_| are_there) {
             lease.blobs.extend(blobs.iter().map(|blob| blob.digest.clone()));
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use oci::reference::is_identifier;
 use oci::{Digest, ImageConfig, Reference};
 
+use crate::manifest::Descriptor;
 use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// An image's record, and its configuration once somebody has asked for it.
@@ -96,6 +97,11 @@ impl Index {
     /// Bytes in the files of these layers. A layer that is there twice counts twice, as in Docker.
     pub(crate) fn size_of(&self, layers: &[Digest]) -> u64 {
         layers.iter().filter_map(|layer| self.layers.get(layer)).map(|record| record.size).sum()
+    }
+
+    /// Whether all these blobs are there.
+    pub(crate) fn has_blobs(&self, blobs: &[Descriptor]) -> bool {
+        blobs.iter().all(|blob| self.blobs.contains(&blob.digest))
     }
 
     /// What no image, snapshot or lease refers to.

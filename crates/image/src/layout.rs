@@ -19,6 +19,11 @@ pub(crate) struct Layout {
     trash: Trash,
 }
 
+/// Where a blob is in an OCI layout.
+pub(crate) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
 impl Layout {
     /// Makes the folders that are not there.
     pub(crate) fn create(root: &Path) -> Result<Self> {

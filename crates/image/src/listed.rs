@@ -2,10 +2,9 @@
 
 use oci::Digest;
 
-use crate::content::Content;
 use crate::error::Result;
 use crate::image::Image;
-use crate::manifest::{Descriptor, Document, PlatformSpec};
+use crate::manifest::{Descriptor, PlatformSpec};
 use crate::record::ReferenceRecord;
 use crate::store::ImageStore;
 
@@ -54,9 +53,9 @@ impl ImageStore {
     /// # Errors
     /// When an image has gone meanwhile.
     pub fn listing(&self, image: &Image) -> Result<Listing> {
-        if let Some((index, named)) = self.index_of(image)
-            && let Ok(document) = self.shared.read_blob(&index.digest)
-            && let Ok(Document::Index(list)) = Document::parse(&document, Some(&index.media_type))
+        if let Some(named) = self.index_of(image)
+            && let Some(index) = named.index.clone()
+            && let Some((list, _)) = self.shared.index_document(&index)
         {
             // One that has gone since is not here.
             let here: Vec<Image> = named.images().filter_map(|id| self.image(id).ok()).collect();
@@ -64,10 +63,10 @@ impl ImageStore {
             return Ok(Listing { index: Some(index), manifests });
         }
         // Without its layers as they came there is no manifest to be told.
-        let own = self.content(&image.id).ok().map(|content| ListedManifest {
-            descriptor: content.manifest.clone(),
+        let own = self.content_size(&image.id).ok().map(|(descriptor, content)| ListedManifest {
+            descriptor,
             kind: ManifestKind::Image(image.clone()),
-            content: size_of(&content),
+            content,
         });
         Ok(Listing { index: None, manifests: own.into_iter().collect() })
     }
@@ -88,18 +87,18 @@ impl ImageStore {
     }
 
     /// The index that an image is listed in under one of its names, those with a tag first.
-    fn index_of(&self, image: &Image) -> Option<(Descriptor, ReferenceRecord)> {
+    fn index_of(&self, image: &Image) -> Option<ReferenceRecord> {
         let index = self.shared.read();
         let names = image.repo_tags.iter().chain(&image.repo_digests);
-        let mut named = names.filter_map(|name| index.references.get(name));
-        named.find_map(|named| Some((named.index.clone()?, named.clone())))
+        names.filter_map(|name| index.references.get(name)).find(|named| named.index.is_some()).cloned()
     }
 
     fn listed(&self, entry: Descriptor, here: &[Image]) -> ListedManifest {
         let is_it = |image: &&Image| image.manifest.as_ref().is_some_and(|own| own.digest == entry.digest);
-        let content = here.iter().find(is_it).and_then(|it| Some((it, self.content(&it.id).ok()?)));
-        if let Some((image, content)) = content {
-            let (kind, content) = (ManifestKind::Image(image.clone()), size_of(&content));
+        if let Some(image) = here.iter().find(is_it)
+            && let Ok((_, content)) = self.content_size(&image.id)
+        {
+            let kind = ManifestKind::Image(image.clone());
             return ListedManifest { descriptor: entry, kind, content };
         }
         let content = self.shared.blob_size(&entry.digest).unwrap_or_default();
@@ -117,10 +116,6 @@ fn kind_of(entry: &Descriptor) -> ManifestKind {
         return of.map_or(ManifestKind::Unknown, ManifestKind::Attestation);
     }
     if platform.os == "unknown" { ManifestKind::Unknown } else { ManifestKind::Absent(platform) }
-}
-
-fn size_of(content: &Content) -> u64 {
-    content.manifest.size + content.blobs().map(|blob| blob.size).sum::<u64>()
 }
 
 #[cfg(test)]

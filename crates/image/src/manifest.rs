@@ -284,6 +284,14 @@ fn parse_manifest(shape: &Shape<'_>) -> Result<Manifest, ManifestError> {
     Ok(Manifest { config, layers })
 }
 
+/// Whether a manifest has as many layers as the configuration that it names.
+///
+/// # Errors
+/// [`ManifestError::LayerCount`] if it has not.
+pub fn check_layer_count(layers: usize, diff_ids: usize) -> Result<(), ManifestError> {
+    if layers == diff_ids { Ok(()) } else { Err(ManifestError::LayerCount { layers, diff_ids }) }
+}
+
 pub(crate) fn parse_json<'a, T: Deserialize<'a>>(
     what: &'static str,
     content: &'a [u8],

@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::image::Image;
-use crate::manifest::{Descriptor, Document, media, to_json};
+use crate::layout::blob_path;
+use crate::manifest::{Descriptor, media, to_json};
 use crate::record::ReferenceRecord;
 use crate::select::of_platform;
 use crate::store::ImageStore;
@@ -81,10 +82,7 @@ impl ImageStore {
 
     /// An index that is to list all these manifests.
     fn index_over(&self, descriptor: Descriptor, manifests: &[Digest]) -> Option<SavedIndex> {
-        let document = self.shared.read_blob(&descriptor.digest).ok()?;
-        let Ok(Document::Index(list)) = Document::parse(&document, Some(&descriptor.media_type)) else {
-            return None;
-        };
+        let (list, document) = self.shared.index_document(&descriptor)?;
         let lists = |digest: &Digest| list.manifests.iter().any(|entry| entry.digest == *digest);
         manifests.iter().all(lists).then_some(SavedIndex { descriptor, document })
     }
@@ -171,7 +169,7 @@ impl Archive {
         }
         for (_, blob, document) in blobs {
             match document {
-                Some(document) => parts.document(&path_of(&blob.digest), document),
+                Some(document) => parts.document(&blob_path(&blob.digest), document),
                 None => parts.blob(blob),
             }
         }
@@ -270,16 +268,12 @@ impl Item {
         let tags: Vec<String> = image.all_names().map(Reference::familiar).collect();
         let sources = content.layers.iter().map(|layer| (layer.diff_id.clone(), layer.blob.clone()));
         Self {
-            config: path_of(&content.id),
+            config: blob_path(&content.id),
             repo_tags: Some(tags).filter(|tags| !tags.is_empty()),
-            layers: content.layers.iter().map(|layer| path_of(&layer.blob.digest)).collect(),
+            layers: content.layers.iter().map(|layer| blob_path(&layer.blob.digest)).collect(),
             layer_sources: sources.collect(),
         }
     }
-}
-
-fn path_of(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 
 /// A piece of the tar.
@@ -316,7 +310,7 @@ impl Parts {
     }
 
     fn blob(&mut self, blob: &Descriptor) {
-        self.bytes(&EntryHeader::file(path_of(&blob.digest).as_bytes(), blob.size).blocks());
+        self.bytes(&EntryHeader::file(blob_path(&blob.digest).as_bytes(), blob.size).blocks());
         self.done.push_back(Part::Blob(blob.clone()));
         self.bytes(&vec![0; padding(blob.size)]);
     }

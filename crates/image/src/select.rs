@@ -6,7 +6,7 @@ use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::index::lookup_key;
-use crate::manifest::{Descriptor, Document};
+use crate::manifest::Descriptor;
 use crate::record::ReferenceRecord;
 use crate::store::ImageStore;
 
@@ -72,10 +72,7 @@ impl ImageStore {
 
     /// The index with all its images; `None` where one is missing or not as it came.
     fn whole_index(&self, index: &Descriptor, named: &ReferenceRecord) -> Result<Option<IndexContent>> {
-        let Ok(document) = self.shared.read_blob(&index.digest) else { return Ok(None) };
-        let Ok(Document::Index(list)) = Document::parse(&document, Some(&index.media_type)) else {
-            return Ok(None);
-        };
+        let Some((list, document)) = self.shared.index_document(index) else { return Ok(None) };
         let contents: Vec<Content> = named.images().map(|id| self.content(id)).collect::<Result<_>>()?;
         let is_here = |entry: &Descriptor| contents.iter().any(|it| it.manifest.digest == entry.digest);
         if list.manifests.is_empty() || !list.manifests.iter().all(is_here) {

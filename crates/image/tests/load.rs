@@ -31,7 +31,7 @@ fn blobs(archive: &[u8]) -> Vec<(String, usize, usize)> {
 fn blob_that_is_not_what_it_is_called_is_refused() {
     let here = Scratch::new();
     let store = here.open();
-    store.load(&Archive::new("app:1").file("f", b"x").build()[..], &[]).unwrap();
+    here.load(&store, Archive::new("app:1").file("f", b"x"));
     let archive = saved(&store, "app:1");
     let all = blobs(&archive);
     assert_eq!(all.len(), 3, "manifest, configuration, layer");
@@ -40,12 +40,8 @@ fn blob_that_is_not_what_it_is_called_is_refused() {
         let mut damaged = archive.clone();
         damaged[at + size - 1] ^= 1;
         let error = there.open().load(&damaged[..], &[]).unwrap_err();
-        let mut told = vec![error.to_string()];
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            told.push(cause.to_string());
-            source = cause.source();
-        }
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |it| it.source());
+        let told: Vec<String> = chain.map(ToString::to_string).collect();
         let name = path.rsplit_once('/').unwrap().1;
         assert!(told.iter().any(|text| text.contains(name)), "{path}: {told:?}");
         assert_eq!(there.files(), Vec::<String>::new(), "{path}");
@@ -57,7 +53,7 @@ fn blob_that_is_not_what_it_is_called_is_refused() {
 fn stored_layer_is_not_taken_for_another_one() {
     let here = Scratch::new();
     let store = here.open();
-    store.load(&Archive::new("app:1").file("f", &vec![7; LARGE]).build()[..], &[]).unwrap();
+    here.load(&store, Archive::new("app:1").file("f", &vec![7; LARGE]));
     let before = saved(&store, "app:1");
     let (path, at, size) = blobs(&before).into_iter().find(|(_, _, size)| *size > LARGE).unwrap();
     let layer = &before[at..at + size];
@@ -82,13 +78,8 @@ fn stored_layer_is_not_taken_for_another_one() {
 #[test]
 fn entries_of_one_name_are_limited_too() {
     let here = Scratch::new();
-    let mut builder = tar::Builder::new(Vec::new());
-    for _ in 0..=100_000 {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(0);
-        builder.append_data(&mut header, "x", &b""[..]).unwrap();
-    }
-    let error = here.open().load(&builder.into_inner().unwrap()[..], &[]).unwrap_err().to_string();
+    let archive = pack(&vec![("x".to_owned(), &b""[..]); 100_001]);
+    let error = here.open().load(&archive[..], &[]).unwrap_err().to_string();
     assert!(error.contains("more than 100000 files"), "{error}");
     assert_eq!(here.files(), Vec::<String>::new());
 }
@@ -97,16 +88,14 @@ fn entries_of_one_name_are_limited_too() {
 fn layer_that_is_here_is_not_read_again() {
     let here = Scratch::new();
     let store = here.open();
-    let image = store.load(&Archive::new("app:1").file("f", &vec![7; LARGE]).build()[..], &[]).unwrap();
+    let image = here.load(&store, Archive::new("app:1").file("f", &vec![7; LARGE]));
     let mut other = saved(&store, "app:1");
     let (_, at, size) = blobs(&other).into_iter().find(|(_, _, size)| *size > LARGE).unwrap();
     other[at..at + size].fill(0);
     let again = store.load(&other[..], &[]).unwrap();
     assert_eq!(again[0].image, image[0].image);
-    let mut reader =
-        std::fs::File::open(store.layer_folders(&store.resolve("app:1").unwrap())[0].join("f")).unwrap();
-    let mut content = Vec::new();
-    reader.read_to_end(&mut content).unwrap();
+    let folder = &store.layer_folders(&store.resolve("app:1").unwrap())[0];
+    let content = std::fs::read(folder.join("f")).unwrap();
     assert!(content.iter().all(|byte| *byte == 7), "what is stored stays");
     store.remove("app:1", image::Force::No, &no_users).unwrap();
     assert!(store.load(&other[..], &[]).is_err(), "now it would have been needed");

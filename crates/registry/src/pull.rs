@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use image::manifest::{Descriptor, ManifestError};
+use image::manifest::{Descriptor, ManifestError, check_layer_count};
 use image::{Draft, ImageStore, Ingest};
 use oci::{Digest, ImageConfig, Platform, Reference};
 
@@ -288,11 +288,8 @@ fn diff_ids(config: &[u8], layers: &[Descriptor]) -> Result<Vec<Digest>, Error> 
     let parsed: ImageConfig =
         serde_json::from_slice(config).map_err(|source| image::Error::from(malformed(source)))?;
     let diff_ids = parsed.rootfs.diff_ids;
-    if diff_ids.len() == layers.len() {
-        return Ok(diff_ids);
-    }
-    let count = ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() };
-    Err(image::Error::from(count).into())
+    check_layer_count(layers.len(), diff_ids.len()).map_err(image::Error::from)?;
+    Ok(diff_ids)
 }
 
 /// Runs what blocks on the disk where it may.

@@ -4,10 +4,10 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 use serde::Deserialize;
 
 use super::spool::{Spool, read_document};
-use super::{ArchiveError, Loaded, Progress, loaded, unpack};
+use super::{ArchiveError, Loaded, Progress, loaded, some, unpack};
 use crate::error::Result;
 use crate::ingest::{Draft, Ingest};
-use crate::manifest::{ManifestError, parse_json};
+use crate::manifest::{check_layer_count, parse_json};
 use crate::store::ImageStore;
 
 /// An entry of `manifest.json`.
@@ -33,10 +33,7 @@ pub(super) fn load(
     for item in items {
         all.extend(load_item(store, spool, item, platforms, progress)?);
     }
-    match (all.is_empty(), platforms.first()) {
-        (true, Some(platform)) => Err(ArchiveError::NoImage(format!(" for {platform}")).into()),
-        _ => Ok(all),
-    }
+    some(all, platforms)
 }
 
 fn load_item(
@@ -53,9 +50,7 @@ fn load_item(
         return Ok(Vec::new());
     }
     let (layers, diff_ids) = (item.layers.unwrap_or_default(), parsed.rootfs.diff_ids);
-    if layers.len() != diff_ids.len() {
-        return Err(ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() }.into());
-    }
+    check_layer_count(layers.len(), diff_ids.len())?;
     let references = parse_names(item.repo_tags.unwrap_or_default())?;
     let ingest = store.ingest()?;
     let id = Digest::of(&content);

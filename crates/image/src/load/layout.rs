@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use oci::{Digest, ImageConfig, Platform, Reference};
 
 use super::spool::Spool;
-use super::{ArchiveError, Loaded, Progress, loaded, unpack};
+use super::{Loaded, Progress, loaded, some, unpack};
 use crate::error::{Error, Result};
 use crate::ingest::Draft;
-use crate::manifest::{Descriptor, Document, Manifest, ManifestError, parse_json};
+use crate::manifest::{Descriptor, Document, Manifest, ManifestError, check_layer_count, parse_json};
 use crate::store::ImageStore;
 
 /// Indexes that may be in each other.
@@ -32,11 +32,7 @@ pub(super) fn load(
             all.extend(load_image(store, spool, name_of(descriptor), found, progress)?);
         }
     }
-    match (all.is_empty(), platforms.first()) {
-        (false, _) => Ok(all),
-        (true, Some(platform)) => Err(ArchiveError::NoImage(format!(" for {platform}")).into()),
-        (true, None) => Err(ArchiveError::NoImage(String::new()).into()),
-    }
+    some(all, platforms)
 }
 
 /// A manifest, and the documents on the way to it, itself the last.
@@ -113,9 +109,7 @@ fn load_image(
 ) -> Result<Vec<Loaded>> {
     let Manifest { config, layers } = &found.manifest;
     let diff_ids = found.parsed.rootfs.diff_ids;
-    if layers.len() != diff_ids.len() {
-        return Err(ManifestError::LayerCount { layers: layers.len(), diff_ids: diff_ids.len() }.into());
-    }
+    check_layer_count(layers.len(), diff_ids.len())?;
     let ingest = store.ingest()?;
     ingest.put_document("image config", &config.digest, &found.config)?;
     for (digest, content) in &found.documents {

@@ -172,6 +172,15 @@ fn unpack(
     })
 }
 
+/// What was loaded, if that is anything.
+fn some(all: Vec<Loaded>, platforms: &[Platform]) -> Result<Vec<Loaded>> {
+    if !all.is_empty() {
+        return Ok(all);
+    }
+    let wanted = platforms.first().map(|platform| format!(" for {platform}")).unwrap_or_default();
+    Err(ArchiveError::NoImage(wanted).into())
+}
+
 /// One [`Loaded`] for each name, or one without.
 fn loaded(image: &Digest, names: Vec<(Reference, Option<Digest>)>) -> Vec<Loaded> {
     if names.is_empty() {

@@ -12,6 +12,7 @@ use super::ArchiveError;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 use crate::layer::{LayerError, SpaceGuard, clean};
+use crate::layout::blob_path;
 use crate::manifest::{MAX_CONFIG_SIZE, ManifestError};
 use crate::store::digest_like;
 use crate::tar::{Entry, Kind, TarReader, drain, printable};
@@ -167,10 +168,6 @@ pub(super) fn read_document(spooled: &Spooled) -> Result<Vec<u8>> {
             Err(ManifestError::TooBig { what, size, limit }.into())
         }
     }
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 
 fn clean_text(path: &[u8]) -> Result<String, ArchiveError> {
