@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+pub(crate) use sys::errno::io_text;
+
 /// The end of a command that did not succeed.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -47,13 +49,5 @@ impl Failure {
             Self::Message { text, .. } => Some(text.clone()).filter(|text| !text.is_empty()),
             Self::Engine(error) => Some(error.to_string()),
         }
-    }
-}
-
-/// Errors of the terminal, files and streams name what failed in the words of the system.
-pub(crate) fn io_text(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => sys::errno::text(sys::Errno::from_raw_os_error(code)),
-        None => error.to_string(),
     }
 }

@@ -9,12 +9,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::ops::Range;
 
+use image::manifest::MAX_CONFIG_SIZE;
 use oci::Digest;
 use serde::Deserialize;
 use tar::EntryType;
 
-/// Manifests and configurations are smaller.
-const MAX_DOCUMENT: u64 = 16 << 20;
 const BLOCK: u64 = 512;
 
 /// Where the parts of an archive are.
@@ -92,7 +91,7 @@ impl Outline {
 
     fn document(&self, mut file: &File, path: &str) -> io::Result<Vec<u8>> {
         let place = self.files.get(path).ok_or(io::ErrorKind::NotFound)?;
-        if place.content.end - place.content.start > MAX_DOCUMENT {
+        if place.content.end - place.content.start > MAX_CONFIG_SIZE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         file.seek(io::SeekFrom::Start(place.content.start))?;

@@ -27,15 +27,6 @@ impl Engine {
         tokio::task::spawn_blocking(measure).await.expect("measuring does not panic")
     }
 
-    /// How many containers each image has, by its ID.
-    pub fn containers_of_images(&self) -> HashMap<String, i64> {
-        let mut counts = HashMap::new();
-        for container in self.shared.index().all() {
-            *counts.entry(container.settings.image_id.clone()).or_default() += 1;
-        }
-        counts
-    }
-
     /// The containers of each image, by the images' IDs.
     pub fn container_ids_of_images(&self) -> HashMap<String, Vec<String>> {
         let mut users: HashMap<String, Vec<String>> = HashMap::new();

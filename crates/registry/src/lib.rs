@@ -123,4 +123,9 @@ impl Registry {
     pub fn new(config: Config) -> Self {
         Self { config, in_flight: InFlight::default() }
     }
+
+    /// The proxies in use, without users and passwords.
+    pub fn proxies(&self) -> Proxies {
+        self.config.proxies.redacted()
+    }
 }

@@ -53,7 +53,7 @@ impl Proxies {
 
     /// The same without users and passwords, to be shown.
     #[must_use]
-    pub fn redacted(&self) -> Self {
+    pub(crate) fn redacted(&self) -> Self {
         Self { http: redacted(&self.http), https: redacted(&self.https), without: self.without.clone() }
     }
 

@@ -124,13 +124,7 @@ pub struct Reason(pub Errno);
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = std::io::Error::from_raw_os_error(self.0.raw_os_error()).to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        let mut characters = text.chars();
-        match characters.next() {
-            Some(first) => write!(f, "{}{}", first.to_lowercase(), characters.as_str()),
-            None => write!(f, "errno {}", self.0.raw_os_error()),
-        }
+        f.write_str(&sys::errno::text(self.0))
     }
 }
 

@@ -12,6 +12,14 @@ pub fn text(errno: Errno) -> String {
     characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
+/// The same of an error of the standard library; what did not come from the system stays as it is.
+pub fn io_text(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => text(Errno::from_raw_os_error(code)),
+        None => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

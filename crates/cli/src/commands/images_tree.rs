@@ -176,12 +176,11 @@ struct Columns {
 impl Columns {
     /// The columns that there is room for, and for the names no more than they need.
     fn fit(images: &[Node], in_use: bool, style: Style) -> Self {
-        let marks = if in_use { style.chip_width() } else { 0 };
         let all = [
             Column { title: "ID", width: 12, side: Side::Right },
             Column { title: "DISK USAGE", width: 10, side: Side::Left },
             Column { title: "CONTENT SIZE", width: 12, side: Side::Left },
-            Column { title: "EXTRA", width: marks.max("EXTRA".len()), side: Side::Right },
+            Column { title: "EXTRA", width: "EXTRA".len(), side: Side::Right },
         ];
         let mut left = style.width();
         let mut others = Vec::new();
@@ -256,11 +255,12 @@ impl Columns {
     }
 
     fn mark(&self, out: &mut String, width: usize, is_used: bool) {
-        let chip = self.style.chip_width();
-        if self.in_use {
-            out.push_str(&if is_used { self.style.chip() } else { " ".repeat(chip) });
+        let mut rest = width;
+        if self.in_use && is_used {
+            out.push_str(&self.style.chip());
+            rest -= self.style.chip_width();
         }
-        out.push_str(&" ".repeat(if self.in_use { width.saturating_sub(chip) } else { width }));
+        out.push_str(&" ".repeat(rest));
     }
 
     fn cell(&self, out: &mut String, column: Column, colours: &[u8], text: &str) {

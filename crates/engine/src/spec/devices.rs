@@ -77,7 +77,7 @@ fn map(devices: &mut Devices, mapping: &DeviceMapping) -> Result<(), Error> {
     };
     let failed = |source: io::Error| {
         let path = &mapping.path_on_host;
-        let reason = sys_text(&source);
+        let reason = sys::errno::io_text(&source);
         Error::invalid(format!(
             "error gathering device information while adding custom device \"{path}\": {reason}"
         ))
@@ -105,12 +105,6 @@ fn map(devices: &mut Devices, mapping: &DeviceMapping) -> Result<(), Error> {
         return Err(failed(io::Error::other("not a device node")));
     }
     Ok(())
-}
-
-/// The kernel's words without Rust's "(os error 2)", in lower case as Go prints them.
-fn sys_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn node(path: &Path, metadata: &Metadata) -> Option<LinuxDevice> {

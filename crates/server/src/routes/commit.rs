@@ -57,9 +57,7 @@ impl Api {
         tell(&self.engine, "import", &made.id, made.id.as_str());
         Ok(json_lines(stream::iter([ProgressMessage::status(made.id.to_string())])))
     }
-}
 
-impl Api {
     /// Makes an image of the tar at a URL.
     async fn import_from(&self, options: PullOptions) -> Result<Response, Error> {
         let source = Source::parse(&options.from_src)?;

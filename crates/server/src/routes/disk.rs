@@ -44,7 +44,7 @@ impl Api {
         let measure =
             move || Ok::<_, image::Error>((images.list(&image::Filters::default())?, images.disk_usage()?));
         let (list, measured) = blocking(measure).await?;
-        let users = self.engine.containers_of_images();
+        let users = self.engine.container_ids_of_images();
         usage.layers_size = image_shape::bytes(measured.all);
         let summaries = list.iter().map(|image| {
             let mut summary = image_shape::summary(image, call.version());
@@ -52,7 +52,7 @@ impl Api {
             summary.size = image_shape::bytes(own.size);
             summary.virtual_size = summary.virtual_size.map(|_| summary.size);
             summary.shared_size = image_shape::bytes(own.shared);
-            summary.containers = users.get(image.id.as_str()).copied().unwrap_or_default();
+            summary.containers = users.get(image.id.as_str()).map_or(0, |ids| ids.len() as i64);
             summary
         });
         usage.images = Some(summaries.collect());

@@ -19,7 +19,6 @@ use crate::http::{Call, Response};
 pub struct Registries {
     insecure: Vec<String>,
     mirrors: Vec<String>,
-    proxies: Proxies,
     client: Registry,
 }
 
@@ -36,15 +35,15 @@ impl Registries {
         let config = registry::Config {
             insecure: insecure.clone(),
             mirrors: urls,
-            proxies: proxies.clone(),
+            proxies,
             ..registry::Config::default()
         };
-        Ok(Self { insecure, mirrors, proxies, client: Registry::new(config) })
+        Ok(Self { insecure, mirrors, client: Registry::new(config) })
     }
 
     /// The proxies to reach them by, without passwords.
     pub(super) fn proxies(&self) -> Proxies {
-        self.proxies.redacted()
+        self.client.proxies()
     }
 
     /// The client that speaks to them.

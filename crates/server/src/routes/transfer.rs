@@ -23,7 +23,7 @@ pub(super) struct Transfer {
 }
 
 /// What comes next.
-pub(super) enum Step {
+enum Step {
     Message(ProgressMessage),
     Failed(registry::Error),
     Done,
@@ -43,7 +43,7 @@ impl Transfer {
         Self { work: Some(Box::pin(work(sink))), messages, failure: None }
     }
 
-    pub(super) async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> Step {
         if let Some(work) = &mut self.work {
             tokio::select! {
                 biased;
