@@ -19,7 +19,7 @@ pub(crate) fn run_all() -> Result<Counts> {
         std::env::var_os("DOCKER_HOST").is_none(),
         "DOCKER_HOST is set, but the check starts its own engines"
     );
-    packages::install()?;
+    packages::install(&[])?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;

@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<Counts> {
         [] => TARGETS.to_vec(),
         some => some.iter().map(|name| known(name)).collect::<Result<_>>()?,
     };
-    packages::install()?;
+    packages::install(&[])?;
     let program = build()?;
     let scratch = scratch()?;
     let waiting = Mutex::new(chosen);

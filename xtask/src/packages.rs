@@ -35,19 +35,15 @@ pub(crate) const FOR_BENCH: [(&str, &str); 1] = [("podman", "the benchmark's yar
 /// Stops packages from starting services while they are installed; dpkg asks it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing of what everything needs.
-pub(crate) fn install() -> Result<()> {
-    install_all(&NEEDED)
-}
-
-/// Installs what is missing of these.
-pub(crate) fn install_all(needed: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = needed.iter().map(|(name, _)| *name).filter(|name| !is_present(name)).collect();
+/// Installs what is missing of what everything needs, and of `more`.
+pub(crate) fn install(more: &[(&str, &str)]) -> Result<()> {
+    let needed = || NEEDED.iter().chain(more);
+    let missing: Vec<&str> = needed().map(|(name, _)| *name).filter(|name| !is_present(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     eprintln!("These Debian packages are needed and will be installed:");
-    for (name, purpose) in needed.iter().filter(|(name, _)| missing.contains(name)) {
+    for (name, purpose) in needed().filter(|(name, _)| missing.contains(name)) {
         eprintln!("  {name:16} {purpose}");
     }
     if !is_installed("apt-get") {

@@ -81,7 +81,7 @@ impl fmt::Display for Counts {
 /// Prepares the machine and runs the tests that `options` choose.
 pub(crate) fn run(options: &Options) -> Result<Counts> {
     ensure!(is_root(), "the tests make namespaces, mounts and cgroups: run this as root");
-    packages::install()?;
+    packages::install(&[])?;
     let images = thread::spawn(|| Base::ALL.map(Base::archive));
     let built = run_tool(cargo().args(["test", "--workspace", "--no-run"]));
     images.join().ok().context("make the base images")?;

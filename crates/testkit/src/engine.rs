@@ -15,7 +15,7 @@ use crate::http::Http;
 use crate::images::Base;
 use crate::leak::{Leak, Traces};
 use crate::slot::Slot;
-use crate::wait::{eventually, wait_for_exit};
+use crate::wait::{ends_within, eventually, wait_for_exit};
 
 /// What runs the containers of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -389,8 +389,8 @@ impl Engine {
         // Fails only when it has ended since.
         let _ = kill_process(pid, Signal::TERM);
         // Its file goes before it does.
-        let ended = eventually(Duration::from_secs(20), || (!is_alive(pid)).then_some(()));
-        assert!(ended.is_some() || std::thread::panicking(), "the engine did not end within 20 s of SIGTERM");
+        let ended = ends_within(pid, Duration::from_secs(20));
+        assert!(ended || std::thread::panicking(), "the engine did not end within 20 s of SIGTERM");
     }
 
     /// dockerd takes an address for its own bridge only; one of another name it wants ready.
@@ -454,13 +454,6 @@ impl Drop for Engine {
             panic!("the engine left {} things behind:\n{}", list.len(), list.join("\n"));
         }
     }
-}
-
-/// Whether a process runs; one that ended and that nobody has waited for does not.
-fn is_alive(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
 }
 
 fn ip(arguments: &[&str]) -> crate::cli::Output {

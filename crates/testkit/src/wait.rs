@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Asks again and again until `probe` answers, for at most `limit`; `None` when it never did.
@@ -28,14 +29,21 @@ pub fn wait_for_exit(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     if let Some(status) = child.try_wait().expect("wait for a child") {
         return Some(status);
     }
-    let pid = Pid::from_child(child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("open a child that is not reaped yet");
+    ends_within(Pid::from_child(child), limit).then(|| child.wait().expect("wait for a child"))
+}
+
+/// Whether a process, of whomever it is a child, ends within `limit`, or has ended.
+pub(crate) fn ends_within(pid: Pid, limit: Duration) -> bool {
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(Errno::SRCH) => return true,
+        Err(error) => panic!("open process {pid:?}: {error}"),
+    };
     let limit = Timespec::try_from(limit).expect("a limit of some minutes");
     loop {
         match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)) {
-            Ok(0) => return None,
-            Ok(_) => return Some(child.wait().expect("wait for a child")),
-            Err(rustix::io::Errno::INTR) => {}
+            Ok(count) => return count > 0,
+            Err(Errno::INTR) => {}
             Err(error) => panic!("poll a process: {error}"),
         }
     }

@@ -85,8 +85,7 @@ impl Bench {
 
 /// Measures everything and prints the table.
 pub(crate) fn run(options: Options) -> Result<()> {
-    packages::install()?;
-    packages::install_all(&packages::FOR_BENCH)?;
+    packages::install(&packages::FOR_BENCH)?;
     let binary = build()?;
     let bench = Bench {
         corten: start(Kind::Corten, &binary),

@@ -7,8 +7,8 @@ use testkit::archive::{Compression, Layer};
 use testkit::{Bed, eventually, with_each_client};
 
 use crate::CORTEN;
+use crate::files::start_writer;
 use crate::images::on_busybox;
-use crate::run::wait_for_log;
 
 with_each_client!(
     committed_image_has_what_the_container_changed,
@@ -106,17 +106,7 @@ fn changes_that_make_files_are_refused(bed: &Bed) {
 }
 
 fn running_container_is_committed_and_goes_on(bed: &Bed) {
-    bed.ok([
-        "run",
-        "-d",
-        "--name",
-        "box",
-        "busybox",
-        "sh",
-        "-c",
-        "echo text > /file; echo written; sleep 1000",
-    ]);
-    wait_for_log(bed, "box", "written");
+    start_writer(bed);
     for (name, options) in [("paused", &["--pause"][..]), ("free", &["--pause=false"][..])] {
         bed.ok(["commit"].into_iter().chain(options.iter().copied()).chain(["box", name]));
         assert_eq!(bed.ok(["run", "--rm", name, "cat", "/file"]), "text");

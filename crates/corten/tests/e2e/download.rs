@@ -1,11 +1,12 @@
 //! `import` of what is at a URL, which the engine fetches.
 
 use serde_json::Value;
-use testkit::archive::{Compression, Layer};
+use testkit::archive::Compression;
 use testkit::web::{Answer, Server};
 use testkit::{Bed, with_each_client};
 
 use crate::CORTEN;
+use crate::images::on_busybox;
 
 with_each_client!(
     image_is_made_of_a_tar_at_a_url,
@@ -17,9 +18,7 @@ with_each_client!(
 
 /// A root file system with a shell.
 fn root() -> Vec<u8> {
-    let busybox = std::fs::read("/bin/busybox").expect("busybox is installed");
-    let layer = Layer::new().directory("bin/", 0o755).file("bin/busybox", 0o755, &busybox);
-    Compression::Gzip.apply(&layer.symlink("bin/sh", "busybox").finish())
+    Compression::Gzip.apply(&on_busybox(Value::Null, Vec::new()).layers[0])
 }
 
 fn image_is_made_of_a_tar_at_a_url(bed: &Bed) {

@@ -123,18 +123,15 @@ fn export_keeps_owners_modes_links_and_devices(bed: &Bed) {
     assert_eq!(kind("f/e"), tar::EntryType::Fifo);
 }
 
-fn running_container_is_exported(bed: &Bed) {
-    bed.ok([
-        "run",
-        "-d",
-        "--name",
-        "box",
-        "busybox",
-        "sh",
-        "-c",
-        "echo text > /file; echo written; sleep 1000",
-    ]);
+/// A container that runs on after it has written a file.
+pub(crate) fn start_writer(bed: &Bed) {
+    let script = "echo text > /file; echo written; sleep 1000";
+    bed.ok(["run", "-d", "--name", "box", "busybox", "sh", "-c", script]);
     wait_for_log(bed, "box", "written");
+}
+
+fn running_container_is_exported(bed: &Bed) {
+    start_writer(bed);
     let entries = entries(&bed.run(["container", "export", "box"]).expect_ok().stdout);
     assert_eq!(entries["file"].1, b"text\n");
     assert_eq!(bed.field("box", "{{.State.Running}}"), "true");

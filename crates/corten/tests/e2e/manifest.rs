@@ -1,12 +1,11 @@
 //! `manifest`: what registries have under a name, and lists of images made here.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use testkit::archive::{Compression, Image, Layer};
-use testkit::registry::{Builder, PASSWORD, Registry};
+use testkit::registry::{Builder, PASSWORD, Registry, free_port};
 use testkit::{Bed, Client, with_each_client};
 
 use crate::CORTEN;
@@ -29,24 +28,20 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// An image that tells for which architecture it claims to be.
-fn image(architecture: &str) -> Image {
+pub(crate) fn image(architecture: &str) -> Image {
     let layer = Layer::new().file("architecture", 0o644, architecture.as_bytes());
     let config = json!({"Cmd": ["busybox", "cat", "/architecture"]});
     on_busybox(config, vec![layer.finish()]).for_architecture(architecture)
 }
 
 /// Brings an image to the registry without any of the clients. Returns its name there.
-fn push(bed: &Bed, registry: &Registry, architecture: &str, name: &str) -> String {
-    let archive = bed.engine.directory().join("image.tar");
-    fs::write(&archive, image(architecture).oci_layout("any", Compression::Gzip)).expect("write an archive");
-    registry.push(&format!("oci-archive:{}", archive.display()), name)
+pub(crate) fn push(registry: &Registry, architecture: &str, name: &str) -> String {
+    registry.push_archive("oci-archive", &image(architecture).oci_layout("any", Compression::Gzip), name)
 }
 
 /// The same in Docker's form.
-fn push_as_docker(bed: &Bed, registry: &Registry, architecture: &str, name: &str) -> String {
-    let archive = bed.engine.directory().join("image.tar");
-    fs::write(&archive, image(architecture).docker_archive("any:1")).expect("write an archive");
-    registry.push(&format!("docker-archive:{}", archive.display()), name)
+fn push_as_docker(registry: &Registry, architecture: &str, name: &str) -> String {
+    registry.push_archive("docker-archive", &image(architecture).docker_archive("any:1"), name)
 }
 
 fn other(bed: &Bed) -> Client {
@@ -77,8 +72,8 @@ fn kept(bed: &Bed) -> PathBuf {
 fn manifest_is_shown_as_the_registry_has_it(bed: &Bed) {
     let registry = Registry::start();
     let forms = [
-        (push(bed, &registry, "amd64", "team/oci:1"), OCI_MANIFEST, "OCIManifest"),
-        (push_as_docker(bed, &registry, "arm64", "team/docker:1"), DOCKER_MANIFEST, "SchemaV2Manifest"),
+        (push(&registry, "amd64", "team/oci:1"), OCI_MANIFEST, "OCIManifest"),
+        (push_as_docker(&registry, "arm64", "team/docker:1"), DOCKER_MANIFEST, "SchemaV2Manifest"),
     ];
     for (reference, media_type, member) in forms {
         let text = alike(bed, &["manifest", "inspect", "--insecure", &reference]);
@@ -98,7 +93,7 @@ fn manifest_is_shown_as_the_registry_has_it(bed: &Bed) {
 
 fn list_is_made_and_pushed_and_pulled_by_platform(bed: &Bed) {
     let registry = Registry::start();
-    let images = ["amd64", "arm64"].map(|it| push(bed, &registry, it, &format!("team/app:{it}")));
+    let images = ["amd64", "arm64"].map(|it| push(&registry, it, &format!("team/app:{it}")));
     let list = registry.reference("team/app:all");
     let arguments = ["manifest", "create", "--insecure", &list, &images[0], &images[1]];
     assert_eq!(bed.ok(arguments), format!("Created manifest list {list}"));
@@ -121,10 +116,8 @@ fn list_is_made_and_pushed_and_pulled_by_platform(bed: &Bed) {
 
 fn images_of_another_repository_are_taken_over(bed: &Bed) {
     let registry = Registry::start();
-    let images = [
-        push_as_docker(bed, &registry, "amd64", "team/one:1"),
-        push_as_docker(bed, &registry, "arm64", "team/two:1"),
-    ];
+    let images =
+        [push_as_docker(&registry, "amd64", "team/one:1"), push_as_docker(&registry, "arm64", "team/two:1")];
     let list = registry.reference("others/all:1");
     bed.ok(["manifest", "create", "--insecure", &list, &images[0], &images[1]]);
     let text = bed.ok(["manifest", "push", "--insecure", &list]);
@@ -142,7 +135,7 @@ fn images_of_another_repository_are_taken_over(bed: &Bed) {
 
 fn annotations_are_in_the_list(bed: &Bed) {
     let registry = Registry::start();
-    let image = push(bed, &registry, "arm", "team/app:arm");
+    let image = push(&registry, "arm", "team/app:arm");
     let list = registry.reference("team/app:all");
     bed.ok(["manifest", "create", "--insecure", &list, &image]);
     let flags = ["--variant", "v7", "--os-features", "a,b", "--os-features=b", "--os-version", "1.2"];
@@ -154,7 +147,7 @@ fn annotations_are_in_the_list(bed: &Bed) {
     });
     assert_eq!(parsed(&text)["manifests"][0]["platform"], platform);
     // What was changed stays when images are added, also by the other client.
-    let second = push(bed, &registry, "amd64", "team/app:amd64");
+    let second = push(&registry, "amd64", "team/app:amd64");
     let arguments = ["manifest", "create", "--insecure", "--amend", &list, &second, &image];
     bed.engine.cli(other(bed), arguments).run().expect_ok();
     bed.ok(["manifest", "push", "--insecure", &list]);
@@ -168,7 +161,7 @@ fn annotations_are_in_the_list(bed: &Bed) {
 
 fn list_is_kept_until_it_is_purged_or_removed(bed: &Bed) {
     let registry = Registry::start();
-    let image = push(bed, &registry, "amd64", "team/app:1");
+    let image = push(&registry, "amd64", "team/app:1");
     let list = registry.reference("team/app:all");
     let create = ["manifest", "create", "--insecure", &list, &image];
     bed.ok(create);
@@ -195,7 +188,7 @@ fn list_is_kept_until_it_is_purged_or_removed(bed: &Bed) {
 
 fn what_cannot_be_in_a_list_is_refused(bed: &Bed) {
     let registry = Registry::start();
-    let image = push(bed, &registry, "amd64", "team/app:1");
+    let image = push(&registry, "amd64", "team/app:1");
     let list = registry.reference("team/app:all");
     bed.ok(["manifest", "create", "--insecure", &list, &image]);
     let absent = registry.reference("team/app:absent");
@@ -227,7 +220,7 @@ fn what_cannot_be_in_a_list_is_refused(bed: &Bed) {
 
 fn registry_without_encryption_is_read_on_demand_only(bed: &Bed) {
     let registry = Registry::start();
-    let image = push(bed, &registry, "amd64", "team/app:1");
+    let image = push(&registry, "amd64", "team/app:1");
     let list = registry.reference("team/app:all");
     let missing = format!("no such manifest: {image}");
     bed.run(["manifest", "inspect", &image]).expect_code(1).expect_stderr(&missing);
@@ -238,7 +231,7 @@ fn registry_without_encryption_is_read_on_demand_only(bed: &Bed) {
 
 fn password_opens_a_registry_for_manifests(bed: &Bed) {
     let registry = Builder::at([127, 0, 0, 1].into()).with_account().start();
-    let image = push(bed, &registry, "amd64", "team/app:1");
+    let image = push(&registry, "amd64", "team/app:1");
     let list = registry.reference("team/app:all");
     let inspect = ["manifest", "inspect", "--insecure", &image];
     bed.run(inspect).expect_code(1).expect_stderr("no basic auth credentials");
@@ -253,16 +246,14 @@ fn password_opens_a_registry_for_manifests(bed: &Bed) {
 
 fn manifest_that_is_nowhere_is_an_error(bed: &Bed) {
     let registry = Registry::start();
-    push(bed, &registry, "amd64", "team/app:1");
+    push(&registry, "amd64", "team/app:1");
     for name in ["team/app:none", "none/at/all:1"] {
         let missing = registry.reference(name);
         bed.run(["manifest", "inspect", "--insecure", &missing])
             .expect_code(1)
             .expect_stderr(&format!("no such manifest: {missing}"));
     }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a port");
-    let closed = format!("{}/app:1", listener.local_addr().expect("its address"));
-    drop(listener);
+    let closed = format!("127.0.0.1:{}/app:1", free_port());
     bed.run(["manifest", "inspect", "--insecure", &closed])
         .expect_code(1)
         .expect_stderr("connection refused");

@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testkit::archive::{Layer, digest};
-use testkit::cli::Command;
-use testkit::engine::Builder;
+use testkit::cli::{Command, Output};
 use testkit::registry::Registry;
-use testkit::{Bed, Client, Kind, eventually};
+use testkit::{Bed, Client, eventually};
 
 use super::faults::Random;
 use crate::CORTEN;
@@ -91,6 +90,16 @@ fn image_is_there(bed: &Bed, image: &str) -> bool {
     output.status == 0
 }
 
+/// Kills the engine at a random moment of a command that takes `duration`, and starts it again.
+fn kill_during(bed: &mut Bed, command: Command, duration: Duration, random: &mut Random) -> Output {
+    let running = command.spawn();
+    std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
+    bed.engine.kill();
+    let output = running.finish();
+    bed.engine.launch();
+    output
+}
+
 /// Kills the engine at random moments of what `command` does; each time the image is there as a whole, or nothing of it.
 fn interrupt(bed: &mut Bed, image: &str, command: impl Fn(&Bed) -> Command) {
     let mut random = Random::new();
@@ -103,11 +112,8 @@ fn interrupt(bed: &mut Bed, image: &str, command: impl Fn(&Bed) -> Command) {
     expect_store(bed, &empty);
     let mut whole = 0;
     for _ in 0..rounds() {
-        let running = command(bed).spawn();
-        std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
-        bed.engine.kill();
-        let output = running.finish();
-        bed.engine.launch();
+        let next = command(bed);
+        let output = kill_during(bed, next, duration, &mut random);
         if image_is_there(bed, image) {
             whole += 1;
             expect_store(bed, &full);
@@ -132,25 +138,20 @@ fn expect_sound(bed: &Bed) {
 /// Kills the engine at random moments of a removal; each time the image is there as a whole and can be removed, or nothing
 /// of it is there.
 fn interrupt_removal(command: &[&str]) {
-    let mut bed = start(Client::Corten);
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let mut random = Random::new();
-    let path = bed.engine.directory().join("big.tar");
-    fs::write(&path, archive()).expect("write an archive");
-    let load = |bed: &Bed| bed.cli(["load", "-q", "-i"]).arg(&path).run().expect_ok();
+    let big = archive();
     let empty = settled(&bed);
-    load(&bed);
+    bed.engine.load_archive(&big);
     let begin = Instant::now();
     bed.ok(command);
     let duration = begin.elapsed();
     expect_store(&bed, &empty);
     let mut whole = 0;
     for _ in 0..rounds() {
-        load(&bed);
-        let running = bed.cli(command).spawn();
-        std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
-        bed.engine.kill();
-        running.finish();
-        bed.engine.launch();
+        bed.engine.load_archive(&big);
+        let next = bed.cli(command);
+        kill_during(&mut bed, next, duration, &mut random);
         if image_is_there(&bed, NAME) {
             whole += 1;
             expect_whole(&bed, NAME);
@@ -162,13 +163,9 @@ fn interrupt_removal(command: &[&str]) {
     println!("{} kills within {duration:?}: {whole} times the image was whole", rounds());
 }
 
-fn start(client: Client) -> Bed {
-    Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()), client)
-}
-
 #[test]
 fn killed_load_leaves_the_whole_image_or_nothing() {
-    let mut bed = start(Client::Docker);
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Docker);
     let path = bed.engine.directory().join("big.tar");
     fs::write(&path, archive()).expect("write an archive");
     interrupt(&mut bed, NAME, |bed| bed.cli(["load", "-q", "-i"]).arg(&path));
@@ -176,7 +173,7 @@ fn killed_load_leaves_the_whole_image_or_nothing() {
 
 #[test]
 fn killed_push_succeeds_when_it_is_repeated() {
-    let mut bed = start(Client::Corten);
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let mut random = Random::new();
     bed.engine.load_archive(&archive());
     let trial = Registry::start();
@@ -191,11 +188,8 @@ fn killed_push_succeeds_when_it_is_repeated() {
         let registry = Registry::start();
         let name = registry.reference("big:1");
         bed.ok(["tag", NAME, &name]);
-        let running = bed.cli(["push", &name]).spawn();
-        std::thread::sleep(Duration::from_micros(random.below(duration.as_micros() as u64)));
-        bed.engine.kill();
-        running.finish();
-        bed.engine.launch();
+        let next = bed.cli(["push", &name]);
+        kill_during(&mut bed, next, duration, &mut random);
         bed.ok(["push", &name]);
         let before = settled(&bed);
         bed.ok(["rmi", &name]);
@@ -219,7 +213,7 @@ fn killed_prune_leaves_the_whole_image_or_nothing() {
 
 #[test]
 fn killed_pull_leaves_the_whole_image_or_nothing() {
-    let mut bed = start(Client::Corten);
+    let mut bed = Bed::start(CORTEN.as_ref(), Client::Corten);
     let registry = Registry::start();
     let reference = registry.push_archive("docker-archive", &archive(), NAME);
     interrupt(&mut bed, &reference, |bed| bed.cli(["pull", "-q", &reference]));

@@ -1,14 +1,11 @@
 //! Images of several platforms, with all that is under their names. Debian's engine tells nothing of that.
 
-use std::fs;
-
 use serde_json::{Value, json};
-use testkit::archive::{Compression, Image, Layer};
 use testkit::registry::Registry;
 use testkit::{Bed, Client, with_each_client};
 
 use crate::CORTEN;
-use crate::images::on_busybox;
+use crate::manifest::{image, push};
 
 with_each_client!(
     tree_shows_the_platforms_of_each_image,
@@ -17,21 +14,10 @@ with_each_client!(
     manifests_are_told_since_1_47,
 );
 
-fn image(architecture: &str) -> Image {
-    let layer = Layer::new().file("architecture", 0o644, architecture.as_bytes());
-    let config = json!({"Cmd": ["busybox", "cat", "/architecture"]});
-    on_busybox(config, vec![layer.finish()]).for_architecture(architecture)
-}
-
 /// A list of three platforms in the registry, of which two are here.
 fn pulled(bed: &Bed, registry: &Registry) -> String {
     let list = registry.reference("team/app:all");
-    let archive = bed.engine.directory().join("image.tar");
-    let images = ["amd64", "arm64", "riscv64"].map(|architecture| {
-        fs::write(&archive, image(architecture).oci_layout("any", Compression::Gzip))
-            .expect("write an archive");
-        registry.push(&format!("oci-archive:{}", archive.display()), &format!("team/app:{architecture}"))
-    });
+    let images = ["amd64", "arm64", "riscv64"].map(|it| push(registry, it, &format!("team/app:{it}")));
     let create = ["manifest", "create", "--insecure", list.as_str()].into_iter();
     bed.ok(create.chain(images.iter().map(String::as_str)));
     bed.ok(["manifest", "push", "--purge", "--insecure", &list]);
