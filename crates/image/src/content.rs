@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::index::Lease;
 use crate::layer::{Compression, MAGIC_LEN};
 use crate::manifest::{self, Descriptor, Document, Manifest, media, to_json};
-use crate::record::{Durability, ImageRecord, ReferenceRecord};
+use crate::record::{Durability, ImageRecord, LayerRecord, ReferenceRecord};
 use crate::store::{ImageStore, Shared};
 
 /// An image with its manifest and the blobs that this names. None of them is collected while it exists.
@@ -282,15 +282,17 @@ impl Shared {
     }
 
     /// An image's layers in the form in which they are stored.
-    fn stored_layers(&self, record: &ImageRecord) -> Result<Vec<Descriptor>> {
+    fn stored_layers(self: &Arc<Self>, record: &ImageRecord) -> Result<Vec<Descriptor>> {
         let index = self.read();
-        let archive = |layer: &Digest| {
-            let archive = index.layers.get(layer).and_then(|record| record.archive.clone());
-            archive.ok_or_else(|| Error::NoArchive(layer.clone()))
-        };
-        let archives: Vec<Digest> = record.layers.iter().map(archive).collect::<Result<_>>()?;
+        let known: Vec<(&Digest, Option<LayerRecord>)> =
+            record.layers.iter().map(|layer| (layer, index.layers.get(layer).cloned())).collect();
         drop(index);
-        archives.into_iter().map(|digest| self.describe_layer(digest)).collect()
+        let archive = |(layer, record): (&Digest, Option<LayerRecord>)| match record {
+            Some(LayerRecord { archive: Some(archive), .. }) => Ok(archive),
+            Some(LayerRecord { is_made: true, .. }) => self.make_archive(layer),
+            _ => Err(Error::NoArchive(layer.clone())),
+        };
+        known.into_iter().map(|layer| self.describe_layer(archive(layer)?)).collect()
     }
 
     fn describe_layer(&self, digest: Digest) -> Result<Descriptor> {

@@ -193,7 +193,13 @@ mod tests {
             let archive = Some(digest(&format!("{layer}.tar")));
             index.layers.insert(
                 digest(layer),
-                LayerRecord { size: 1, archive, compressed: None, durability: Durability::Durable },
+                LayerRecord {
+                    size: 1,
+                    archive,
+                    is_made: false,
+                    compressed: None,
+                    durability: Durability::Durable,
+                },
             );
         }
         index.blobs = ["x", "y", "b.tar", "d.tar"].map(digest).into();

@@ -117,9 +117,15 @@ impl Ingest {
         Some(diff_id)
     }
 
-    /// Claims a layer if it is there with its archive, so that it need not be brought.
+    /// Claims a layer if it is there with its archive, or with what that can be made of, so that it need not be brought.
     pub fn lease_layer(&self, diff_id: &Digest) -> bool {
-        self.lease_tree(diff_id).flatten().is_some()
+        let mut index = self.shared.write();
+        let is_whole =
+            index.layers.get(diff_id).is_some_and(|record| record.is_made || record.archive.is_some());
+        if is_whole {
+            self.lease(&mut index).layers.insert(diff_id.clone());
+        }
+        is_whole
     }
 
     /// Claims a layer if its tree is there, and tells the blob it came as where that is still there.
@@ -286,6 +292,10 @@ impl Ingest {
         &self.shared
     }
 
+    pub(crate) fn store(&self) -> ImageStore {
+        ImageStore { shared: Arc::clone(&self.shared) }
+    }
+
     /// A path that nothing has, in a folder that goes when this is dropped.
     pub(crate) fn fresh_path(&self, kind: &str) -> PathBuf {
         let name = self.shared.layout.fresh(kind);
@@ -324,7 +334,7 @@ impl Ingest {
         Ok(record)
     }
 
-    fn lease<'a>(&self, index: &'a mut Index) -> &'a mut Lease {
+    pub(crate) fn lease<'a>(&self, index: &'a mut Index) -> &'a mut Lease {
         index.leases.entry(self.lease).or_default()
     }
 
@@ -347,7 +357,7 @@ impl Ingest {
     ) -> Result<(UnpackedLayer, Digest)> {
         let folder = self.fresh_path("layer");
         make_dir(&folder, 0o700)?;
-        let mut layer = UnpackedLayer { folder, size: 0 };
+        let mut layer = UnpackedLayer::new(folder, 0);
         let tree = layer.folder.join(TREE);
         make_dir(&tree, 0o755)?;
         let root = open_folder(&tree)?;
@@ -379,6 +389,7 @@ impl Ingest {
             let record = LayerRecord {
                 size: layer.size,
                 archive: Some(archive.clone()),
+                is_made: false,
                 compressed: None,
                 durability,
             };
@@ -394,7 +405,15 @@ impl Ingest {
         Ok(())
     }
 
-    /// The archive of a layer that had lost it.
+    /// Moves the archive of a layer that is there without one to its place.
+    pub(crate) fn place_archive(&self, file: &Path, diff_id: &Digest) -> Result<()> {
+        self.place_blob(file, diff_id)?;
+        let mut index = self.shared.write();
+        let lacking = index.layers.get(diff_id).filter(|record| record.archive.is_none()).cloned();
+        lacking.map_or(Ok(()), |record| self.found_again(&mut index, diff_id, record, diff_id))
+    }
+
+    /// The archive of a layer that had lost it, or had none.
     fn found_again(
         &self,
         index: &mut Index,
@@ -436,6 +455,11 @@ pub(crate) struct UnpackedLayer {
 }
 
 impl UnpackedLayer {
+    /// What is in `folder` from now on.
+    pub(crate) fn new(folder: PathBuf, size: u64) -> Self {
+        Self { folder, size }
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -58,6 +58,7 @@ mod store;
 mod tar;
 mod tree;
 mod usage;
+mod workspace;
 
 pub use check::{CheckProgress, Checked, Finding, Outcome, Repair, Subject};
 pub use compressed::CompressedLayer;

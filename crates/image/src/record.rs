@@ -69,6 +69,9 @@ pub(crate) struct LayerRecord {
     pub(crate) size: u64,
     /// The blob it was unpacked from: its tar, byte for byte, as it came.
     pub(crate) archive: Option<Digest>,
+    /// Whether it was made here, so that its tar can be made of its tree.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_made: bool,
     /// What it becomes when it is compressed for a registry, where that was found out. It is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) compressed: Option<Compressed>,

@@ -57,18 +57,25 @@ impl ImageStore {
     /// # Errors
     /// When the image is not there, has too many layers, or the snapshot exists. Nothing is left behind then.
     pub fn prepare(&self, id: &str, image: &Digest) -> Result<OverlayParts> {
+        let layers = layers_of(&self.shared.read(), image)?;
+        self.prepare_over(id, layers)
+    }
+
+    /// The same over any layers, the lowest first.
+    pub(crate) fn prepare_over(&self, id: &str, layers: Vec<Digest>) -> Result<OverlayParts> {
         check_name(id)?;
-        let layers = {
+        {
             let mut index = self.shared.write();
-            let layers = layers_of(&index, image)?;
+            if let Some(missing) = layers.iter().find(|layer| !index.layers.contains_key(layer)) {
+                return Err(Error::NotFound(missing.to_string()));
+            }
             if index.snapshots.contains_key(id) {
                 return Err(Error::SnapshotExists(id.into()));
             }
             let record = SnapshotRecord { layers: layers.clone() };
             self.shared.records.put(id, &record)?;
             index.snapshots.insert(id.into(), record);
-            layers
-        };
+        }
         if let Err(error) = make_folders(&self.shared.layout.snapshot(id)) {
             // The first failure is the one to tell; what remains is found when the store is next opened.
             let _ = self.remove_snapshot(id);

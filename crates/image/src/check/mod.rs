@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci::{Digest, Hasher};
 
@@ -24,6 +24,7 @@ use crate::ingest::{Ingest, UnpackedLayer, open_folder};
 use crate::layout::make_dir;
 use crate::store::{ImageStore, Shared};
 use crate::tar::printable;
+use crate::workspace::digest_of;
 
 /// What is to be done with what is damaged.
 pub enum Repair<'a> {
@@ -228,8 +229,9 @@ impl Check<'_> {
         let archive = archive.filter(|archive| !self.bad_blobs.contains(archive));
         let (problem, whole) = match archive {
             Some(archive) => self.compare(&held, diff_id, &archive)?,
-            None if tree.is_dir() => (None, None),
-            None => (Some("is missing".into()), None),
+            None if !tree.is_dir() => (Some("is missing".into()), None),
+            None if held.is_made(diff_id) => (changed(&tree, diff_id), None),
+            None => (None, None),
         };
         let Some(problem) = problem else { return Ok(()) };
         let users = Users::of_layer(&self.shared().read(), diff_id);
@@ -377,7 +379,7 @@ fn names_of(index: &Index, id: &Digest) -> Vec<String> {
 
 impl Shared {
     /// Moves something to where it does no harm and can be looked at. Nothing at all is no error.
-    fn quarantine(&self, path: &std::path::Path, name: &str) -> Result<()> {
+    fn quarantine(&self, path: &Path, name: &str) -> Result<()> {
         let folder = self.layout.quarantine();
         make_dir(&folder, 0o700)?;
         let mut target = folder.join(name);
@@ -390,5 +392,14 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(Error::io("move to quarantine", path)),
         }
+    }
+}
+
+/// What is wrong with a layer that was made here, of which there is nothing but its tree.
+fn changed(tree: &Path, diff_id: &Digest) -> Option<String> {
+    match digest_of(tree) {
+        Ok(actual) if actual == *diff_id => None,
+        Ok(actual) => Some(format!("its archive would be {actual}")),
+        Err(error) => Some(error.to_string()),
     }
 }

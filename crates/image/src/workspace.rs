@@ -1,0 +1,168 @@
+//! Layers that are made here one after the other, and belong to no image until the end: those of a build.
+//!
+//! An [`Ingest`] holds them meanwhile. A writable layer is a snapshot as a container has it; when whoever wrote to it is done,
+//! its tree becomes the layer as it is: its tar is only hashed, and made of the tree when somebody wants to have it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use oci::{Algorithm, Digest, Hasher};
+
+use crate::error::{Error, Result};
+use crate::ingest::{Ingest, UnpackedLayer};
+use crate::layer::LayerError;
+use crate::layout::make_dir;
+use crate::made::EMPTY_TAR;
+use crate::record::{Durability, LayerRecord};
+use crate::snapshot::{MAX_LOWER_LAYERS, OverlayParts, measure};
+use crate::store::{ImageStore, Shared};
+use crate::tree::write_layer;
+
+impl Ingest {
+    /// Claims the layers of an image, the lowest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn lease_image(&self, image: &Digest) -> Result<Vec<Digest>> {
+        let mut index = self.shared().write();
+        let entry = index.images.get(image).ok_or_else(|| Error::NotFound(image.to_string()))?;
+        let layers = entry.record.layers.clone();
+        self.lease(&mut index).layers.extend(layers.iter().cloned());
+        Ok(layers)
+    }
+
+    /// Claims layers that were made before, all or none.
+    pub fn lease_layers(&self, layers: &[Digest]) -> bool {
+        let mut index = self.shared().write();
+        let are_there = layers.iter().all(|layer| index.layers.contains_key(layer));
+        if are_there {
+            self.lease(&mut index).layers.extend(layers.iter().cloned());
+        }
+        are_there
+    }
+
+    /// Whether a layer was made here.
+    pub(crate) fn is_made(&self, diff_id: &Digest) -> bool {
+        self.shared().read().layers.get(diff_id).is_some_and(|record| record.is_made)
+    }
+
+    /// Begins a writable layer over these, the lowest first, which [`Ingest::finish_layer`] or
+    /// [`ImageStore::remove_snapshot`] ends.
+    ///
+    /// # Errors
+    /// When one of them is not there, there are too many, or `id` is taken. Nothing is left behind then.
+    pub fn begin_layer(&self, id: &str, below: &[Digest]) -> Result<OverlayParts> {
+        let count = below.iter().collect::<BTreeSet<_>>().len();
+        if let Some(image) = below.last().filter(|_| count > MAX_LOWER_LAYERS) {
+            return Err(Error::TooManyLayers { image: image.clone(), count, max: MAX_LOWER_LAYERS });
+        }
+        self.store().prepare_over(id, below.to_vec())
+    }
+
+    /// Makes a layer of a writable one to which nobody writes any more, and tells its diffID. `None` where nothing was
+    /// changed. The writable layer is gone then.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read; it stays then.
+    pub fn finish_layer(&self, id: &str) -> Result<Option<Digest>> {
+        let store = self.store();
+        let upper = store.open_snapshot(id)?.upper;
+        let diff_id = digest_of(&upper)?;
+        if diff_id.as_str() == EMPTY_TAR {
+            store.remove_snapshot(id)?;
+            return Ok(None);
+        }
+        let size = measure(&upper)?.size;
+        let folder = self.fresh_path("layer");
+        make_dir(&folder, 0o700)?;
+        let layer = UnpackedLayer::new(folder, size);
+        fs::rename(&upper, layer.tree()).map_err(Error::io("move", &upper))?;
+        self.place_made_layer(layer, &diff_id)?;
+        store.remove_snapshot(id)?;
+        Ok(Some(diff_id))
+    }
+
+    /// Moves a tree to its place, unless the same is there.
+    fn place_made_layer(&self, layer: UnpackedLayer, diff_id: &Digest) -> Result<()> {
+        let shared = self.shared();
+        let mut index = shared.write();
+        if !index.layers.contains_key(diff_id) {
+            let target = shared.layout.layer(diff_id);
+            fs::rename(layer.folder(), &target).map_err(Error::io("place layer", &target))?;
+            let durability = Durability::Since(shared.boot.clone());
+            let record = LayerRecord {
+                size: layer.size(),
+                archive: None,
+                is_made: true,
+                compressed: None,
+                durability,
+            };
+            if let Err(error) = shared.records.put(diff_id.as_str(), &record) {
+                drop(shared.layout.discard(&target)?);
+                return Err(error.into());
+            }
+            index.layers.insert(diff_id.clone(), record);
+        }
+        self.lease(&mut index).layers.insert(diff_id.clone());
+        drop(index);
+        drop(layer);
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// The archive of a layer that was made here, made of its tree where it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] when the tree is not what it was; when there is no space.
+    pub(crate) fn make_archive(self: &Arc<Self>, diff_id: &Digest) -> Result<Digest> {
+        let ingest = ImageStore { shared: Arc::clone(self) }.ingest()?;
+        let path = ingest.fresh_path("archive");
+        let mut file = File::create_new(&path).map_err(Error::io("make", &path))?;
+        let tree = self.layout.layer_tree(diff_id);
+        let mut hashed = Hashed { file: &mut file, hasher: Hasher::new(diff_id.algorithm()) };
+        archive(&tree, &mut hashed)?;
+        let actual = hashed.hasher.finish();
+        if actual != *diff_id {
+            let source = LayerError::DiffId { expected: diff_id.clone(), actual };
+            return Err(Error::Layer { layer: diff_id.clone(), source });
+        }
+        ingest.place_archive(&path, diff_id)?;
+        Ok(diff_id.clone())
+    }
+}
+
+/// The digest of a layer's tar.
+pub(crate) fn digest_of(tree: &Path) -> Result<Digest> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    archive(tree, &mut hasher)?;
+    Ok(hasher.finish())
+}
+
+fn archive(tree: &Path, out: &mut dyn Write) -> Result<()> {
+    let root = File::open(tree).map_err(Error::io("open folder", tree))?;
+    let mut out = BufWriter::with_capacity(64 << 10, out);
+    write_layer(root.into(), &mut out)?;
+    out.flush().map_err(Error::io("write the archive of", tree))
+}
+
+/// Writes to a file and hashes what it writes.
+struct Hashed<'a> {
+    file: &'a mut File,
+    hasher: Hasher,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Layers that are made one after the other. Needs root: a deleted file is a device.
+
+mod support;
+
+use std::fs;
+use std::io::Read as _;
+
+use image::{Draft, Error, Force, ImageStore, Ingest};
+use oci::{Digest, ImageConfig, Reference};
+use rustix::fs::{CWD, FileType, Mode, makedev};
+use support::{Archive, Scratch, no_users};
+
+fn base(scratch: &Scratch) -> (ImageStore, Digest) {
+    let store = scratch.open();
+    let image = scratch
+        .load(&store, Archive::new("base:1").file("old", b"old").file("kept", b"kept"))
+        .remove(0)
+        .image;
+    (store, image)
+}
+
+/// A layer with one more file, over these.
+fn with_file(ingest: &Ingest, id: &str, below: &[Digest], name: &str, content: &str) -> Digest {
+    let parts = ingest.begin_layer(id, below).unwrap();
+    fs::write(parts.upper.join(name), content).unwrap();
+    ingest.finish_layer(id).unwrap().unwrap()
+}
+
+fn commit(store: &ImageStore, ingest: Ingest, image: &Digest, layers: Vec<Digest>, name: &str) -> Digest {
+    let mut config = ImageConfig::clone(&store.image(image).unwrap().config);
+    config.rootfs.diff_ids = layers;
+    let content = serde_json::to_vec(&config).unwrap();
+    let id = Digest::of(&content);
+    ingest.put_document("image config", &id, &content).unwrap();
+    let references = vec![Reference::parse(name).unwrap()];
+    ingest.commit(Draft { config: id.clone(), manifest: None, documents: Vec::new(), references }).unwrap();
+    id
+}
+
+fn saved(store: &ImageStore, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    store.save(&[name.to_owned()], &[]).unwrap().into_reader().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn layers_made_one_after_the_other_are_an_image_that_others_can_load() {
+    let (here, there) = (Scratch::new(), Scratch::new());
+    let (store, image) = base(&here);
+    let ingest = store.ingest().unwrap();
+    let mut layers = ingest.lease_image(&image).unwrap();
+    layers.push(with_file(&ingest, "build-1", &layers, "new", "new"));
+    let parts = ingest.begin_layer("build-2", &layers).unwrap();
+    rustix::fs::mknodat(
+        CWD,
+        parts.upper.join("old"),
+        FileType::CharacterDevice,
+        Mode::empty(),
+        makedev(0, 0),
+    )
+    .unwrap();
+    layers.push(ingest.finish_layer("build-2").unwrap().unwrap());
+    let built = commit(&store, ingest, &image, layers.clone(), "built:1");
+    assert_eq!(store.snapshots(), Vec::<String>::new());
+    let folders = store.layer_folders(&store.image(&built).unwrap());
+    assert_eq!(fs::read(folders[1].join("new")).unwrap(), b"new");
+
+    let archive = saved(&store, "built:1");
+    let other = there.open();
+    other.load(&archive[..], &[]).unwrap();
+    assert_eq!(other.resolve("built:1").unwrap().id, built);
+    let folders = other.layer_folders(&other.image(&built).unwrap());
+    assert_eq!(fs::read(folders[1].join("new")).unwrap(), b"new");
+    assert!(fs::symlink_metadata(folders[0].join("old")).is_ok(), "what hides the old file");
+    assert_eq!(saved(&store, "built:1"), archive);
+    assert_eq!(saved(&other, "built:1"), archive);
+}
+
+#[test]
+fn layer_without_a_change_is_none() {
+    let scratch = Scratch::new();
+    let (store, image) = base(&scratch);
+    let before = scratch.files();
+    let ingest = store.ingest().unwrap();
+    let layers = ingest.lease_image(&image).unwrap();
+    ingest.begin_layer("build-1", &layers).unwrap();
+    assert!(matches!(ingest.begin_layer("build-1", &layers), Err(Error::SnapshotExists(_))));
+    assert_eq!(ingest.finish_layer("build-1").unwrap(), None);
+    assert!(matches!(ingest.finish_layer("build-1"), Err(Error::SnapshotNotFound(_))));
+    assert!(matches!(ingest.begin_layer("build-2", &[Digest::of(b"none")]), Err(Error::NotFound(_))));
+    drop(ingest);
+    assert_eq!(scratch.files(), before);
+}
+
+#[test]
+fn layers_that_no_image_gets_go_with_what_held_them() {
+    let scratch = Scratch::new();
+    let (store, image) = base(&scratch);
+    let before = scratch.files();
+    let (ingest, other) = (store.ingest().unwrap(), store.ingest().unwrap());
+    let layers = ingest.lease_image(&image).unwrap();
+    let made = with_file(&ingest, "build-1", &layers, "new", "same");
+    // The times of files are in a layer too.
+    assert!(other.lease_layers(std::slice::from_ref(&made)));
+    drop(ingest);
+    assert!(other.lease_layers(std::slice::from_ref(&made)), "another one holds it");
+    drop(other);
+    assert!(!store.ingest().unwrap().lease_layers(&[made]));
+    store.settle().unwrap();
+    assert_eq!(scratch.files(), before);
+}
+
+#[test]
+fn made_layer_that_was_changed_is_told_and_not_saved() {
+    let scratch = Scratch::new();
+    let (store, image) = base(&scratch);
+    let ingest = store.ingest().unwrap();
+    let mut layers = ingest.lease_image(&image).unwrap();
+    layers.push(with_file(&ingest, "build-1", &layers, "new", "new"));
+    let built = commit(&store, ingest, &image, layers, "built:1");
+    let folder = store.layer_folders(&store.image(&built).unwrap()).remove(0);
+    fs::write(folder.join("new"), "bad").unwrap();
+    let error = store.save(&["built:1".into()], &[]).unwrap_err().to_string();
+    assert!(error.contains("verification failed"), "{error}");
+    store.remove("built:1", Force::No, &no_users).unwrap();
+}
