@@ -14,6 +14,7 @@
 //! | `…,omitempty` | `Option` or the plain type | left out |
 
 pub mod auth;
+pub mod build;
 pub mod container;
 pub mod error;
 pub mod event;

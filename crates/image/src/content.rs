@@ -224,7 +224,7 @@ impl Parts {
 impl Shared {
     /// What an image is handed on as: what it came as, if `has` its layers, or else what is made here of those it has.
     fn parts(
-        &self,
+        self: &Arc<Self>,
         id: &Digest,
         record: &ImageRecord,
         has: impl FnOnce(&[Descriptor]) -> bool,

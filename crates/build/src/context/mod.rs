@@ -1,0 +1,1 @@
+//! Where the files of a build come from: tars that clients send, repositories, addresses.

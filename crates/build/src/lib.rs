@@ -1,0 +1,4 @@
+//! Builds images from Dockerfiles.
+
+pub mod context;
+pub mod files;
