@@ -78,6 +78,7 @@ impl ImageStore {
         let (hold, record) = self.shared.hold(id)?;
         let claim = |layers: &[Descriptor]| self.shared.hold_blobs(&hold, layers);
         let (parts, manifest, document) = self.shared.parts(id, &record, claim)?;
+        self.shared.make_archives(&parts.layers, &record)?;
         Ok(parts.into_content(&record, manifest, document, hold))
     }
 
@@ -224,7 +225,7 @@ impl Parts {
 impl Shared {
     /// What an image is handed on as: what it came as, if `has` its layers, or else what is made here of those it has.
     fn parts(
-        self: &Arc<Self>,
+        &self,
         id: &Digest,
         record: &ImageRecord,
         has: impl FnOnce(&[Descriptor]) -> bool,
@@ -282,17 +283,29 @@ impl Shared {
     }
 
     /// An image's layers in the form in which they are stored.
-    fn stored_layers(self: &Arc<Self>, record: &ImageRecord) -> Result<Vec<Descriptor>> {
+    fn stored_layers(&self, record: &ImageRecord) -> Result<Vec<Descriptor>> {
         let index = self.read();
         let known: Vec<(&Digest, Option<LayerRecord>)> =
             record.layers.iter().map(|layer| (layer, index.layers.get(layer).cloned())).collect();
         drop(index);
-        let archive = |(layer, record): (&Digest, Option<LayerRecord>)| match record {
-            Some(LayerRecord { archive: Some(archive), .. }) => Ok(archive),
-            Some(LayerRecord { is_made: true, .. }) => self.make_archive(layer),
+        let describe = |(layer, record): (&Digest, Option<LayerRecord>)| match record {
+            Some(LayerRecord { archive: Some(archive), .. }) => self.describe_layer(archive),
+            Some(LayerRecord { made: Some(size), .. }) => {
+                Ok(Descriptor::new(Compression::None.layer_type(), layer.clone(), size))
+            }
             _ => Err(Error::NoArchive(layer.clone())),
         };
-        known.into_iter().map(|layer| self.describe_layer(archive(layer)?)).collect()
+        known.into_iter().map(describe).collect()
+    }
+
+    /// Makes the archives of layers that were made here and have none yet.
+    fn make_archives(self: &Arc<Self>, layers: &[Descriptor], record: &ImageRecord) -> Result<()> {
+        let is_lacking = |layer: &&Digest| {
+            let index = self.read();
+            index.layers.get(layer).is_some_and(|known| known.archive.is_none())
+                && layers.iter().any(|blob| blob.digest == **layer)
+        };
+        record.layers.iter().filter(is_lacking).try_for_each(|layer| self.make_archive(layer))
     }
 
     fn describe_layer(&self, digest: Digest) -> Result<Descriptor> {

@@ -7,7 +7,7 @@ use oci::reference::is_identifier;
 use oci::{Digest, ImageConfig, Reference};
 
 use crate::manifest::Descriptor;
-use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
+use crate::record::{ImageRecord, KeptRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// An image's record, and its configuration once somebody has asked for it.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub(crate) struct Index {
     pub(crate) layers: BTreeMap<Digest, LayerRecord>,
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) snapshots: BTreeMap<String, SnapshotRecord>,
+    pub(crate) kept: BTreeMap<String, KeptRecord>,
     pub(crate) leases: HashMap<u64, Lease>,
 }
 
@@ -104,7 +105,7 @@ impl Index {
         blobs.iter().all(|blob| self.blobs.contains(&blob.digest))
     }
 
-    /// What no image, snapshot or lease refers to.
+    /// What no image, snapshot or lease refers to, and nobody keeps.
     pub(crate) fn garbage(&self) -> Garbage {
         let images = || self.images.values().map(|entry| &entry.record);
         let leases = || self.leases.values();
@@ -112,6 +113,7 @@ impl Index {
         blobs.extend(leases().flat_map(|lease| &lease.blobs));
         let mut layers: BTreeSet<&Digest> = images().flat_map(|record| &record.layers).collect();
         layers.extend(self.snapshots.values().flat_map(|snapshot| &snapshot.layers));
+        layers.extend(self.kept.values().flat_map(|kept| &kept.layers));
         layers.extend(leases().flat_map(|lease| &lease.layers));
         let kept = self.layers.iter().filter(|(layer, _)| layers.contains(layer));
         blobs.extend(kept.filter_map(|(_, record)| record.archive.as_ref()));
@@ -184,25 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_what_neither_image_snapshot_nor_lease_needs() {
+    fn garbage_is_what_nobody_needs_or_keeps() {
         let mut index = Index::default();
         index.images.insert(digest("i"), image(&["a"], &["x"]));
         index.snapshots.insert("c".into(), SnapshotRecord { layers: vec![digest("b")] });
         index.leases.insert(1, Lease { blobs: [digest("y")].into(), layers: [digest("c")].into() });
-        for layer in ["a", "b", "c", "d"] {
+        index.kept.insert("k".into(), KeptRecord { layers: vec![digest("e")], note: String::new() });
+        for layer in ["a", "b", "c", "d", "e"] {
             let archive = Some(digest(&format!("{layer}.tar")));
             index.layers.insert(
                 digest(layer),
                 LayerRecord {
                     size: 1,
                     archive,
-                    is_made: false,
+                    made: None,
                     compressed: None,
                     durability: Durability::Durable,
                 },
             );
         }
-        index.blobs = ["x", "y", "b.tar", "d.tar"].map(digest).into();
+        index.blobs = ["x", "y", "b.tar", "d.tar", "e.tar"].map(digest).into();
         assert_eq!(index.garbage(), Garbage { blobs: vec![digest("d.tar")], layers: vec![digest("d")] });
     }
 }

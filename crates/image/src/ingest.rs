@@ -121,7 +121,7 @@ impl Ingest {
     pub fn lease_layer(&self, diff_id: &Digest) -> bool {
         let mut index = self.shared.write();
         let is_whole =
-            index.layers.get(diff_id).is_some_and(|record| record.is_made || record.archive.is_some());
+            index.layers.get(diff_id).is_some_and(|record| record.made.is_some() || record.archive.is_some());
         if is_whole {
             self.lease(&mut index).layers.insert(diff_id.clone());
         }
@@ -389,7 +389,7 @@ impl Ingest {
             let record = LayerRecord {
                 size: layer.size,
                 archive: Some(archive.clone()),
-                is_made: false,
+                made: None,
                 compressed: None,
                 durability,
             };

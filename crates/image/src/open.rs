@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::index::{ImageEntry, Index};
 use crate::layout::{Layout, layer_of_name};
 use crate::partial;
-use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
+use crate::record::{ImageRecord, KeptRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// The ID of this boot of the machine.
 pub(crate) fn boot_id() -> Result<String> {
@@ -55,6 +55,7 @@ fn read_records(records: &Store) -> Result<Index> {
         }
     }
     index.snapshots = records.list::<SnapshotRecord>()?.into_iter().collect();
+    index.kept = records.list::<KeptRecord>()?.into_iter().collect();
     Ok(index)
 }
 
@@ -66,6 +67,7 @@ struct Stale {
     /// With what is left of each.
     references: Vec<(Reference, Option<ReferenceRecord>)>,
     snapshots: Vec<String>,
+    kept: Vec<String>,
 }
 
 impl Stale {
@@ -74,6 +76,7 @@ impl Stale {
             && self.layers.is_empty()
             && self.references.is_empty()
             && self.snapshots.is_empty()
+            && self.kept.is_empty()
     }
 }
 
@@ -100,6 +103,9 @@ fn find_stale(layout: &Layout, index: &Index, boot: &str) -> Result<Stale> {
     }
     let gone = index.snapshots.keys().filter(|id| !layout.snapshot(id).is_dir());
     stale.snapshots = gone.cloned().collect();
+    let is_gone = |layer: &Digest| stale.layers.contains(layer) || !index.layers.contains_key(layer);
+    let incomplete = index.kept.iter().filter(|(_, kept)| kept.layers.iter().any(is_gone));
+    stale.kept = incomplete.map(|(name, _)| name.clone()).collect();
     Ok(stale)
 }
 
@@ -161,6 +167,9 @@ fn forget(records: &Store, index: &mut Index, stale: &Stale) -> Result<()> {
         for id in &stale.snapshots {
             transaction.remove::<SnapshotRecord>(id)?;
         }
+        for name in &stale.kept {
+            transaction.remove::<KeptRecord>(name)?;
+        }
         Ok(())
     })?;
     index.images.retain(|id, _| !stale.images.contains(id));
@@ -172,6 +181,7 @@ fn forget(records: &Store, index: &mut Index, stale: &Stale) -> Result<()> {
         }
     }
     index.snapshots.retain(|id, _| !stale.snapshots.contains(id));
+    index.kept.retain(|name, _| !stale.kept.contains(name));
     Ok(())
 }
 

@@ -69,9 +69,9 @@ pub(crate) struct LayerRecord {
     pub(crate) size: u64,
     /// The blob it was unpacked from: its tar, byte for byte, as it came.
     pub(crate) archive: Option<Digest>,
-    /// Whether it was made here, so that its tar can be made of its tree.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) is_made: bool,
+    /// Bytes of its tar where it was made here, so that the tar can be made of the tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made: Option<u64>,
     /// What it becomes when it is compressed for a registry, where that was found out. It is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) compressed: Option<Compressed>,
@@ -93,6 +93,15 @@ pub(crate) struct Compressed {
 pub(crate) struct SnapshotRecord {
     /// Digests of the uncompressed layers under it, the lowest first.
     pub(crate) layers: Vec<Digest>,
+}
+
+/// Layers that are kept although no image has them, by a name that whoever keeps them has for them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptRecord {
+    /// The layers, the lowest first.
+    pub(crate) layers: Vec<Digest>,
+    /// What whoever keeps them wants to know of them.
+    pub(crate) note: String,
 }
 
 /// Whether files that a record speaks of would survive a power cut.
@@ -128,6 +137,11 @@ impl Record for ReferenceRecord {
 
 impl Record for LayerRecord {
     const TABLE: &'static str = "image-layer";
+    const VERSION: u32 = 1;
+}
+
+impl Record for KeptRecord {
+    const TABLE: &'static str = "image-kept";
     const VERSION: u32 = 1;
 }
 

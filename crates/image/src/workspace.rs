@@ -46,7 +46,7 @@ impl Ingest {
 
     /// Whether a layer was made here.
     pub(crate) fn is_made(&self, diff_id: &Digest) -> bool {
-        self.shared().read().layers.get(diff_id).is_some_and(|record| record.is_made)
+        self.shared().read().layers.get(diff_id).is_some_and(|record| record.made.is_some())
     }
 
     /// Begins a writable layer over these, the lowest first, which [`Ingest::finish_layer`] or
@@ -70,7 +70,7 @@ impl Ingest {
     pub fn finish_layer(&self, id: &str) -> Result<Option<Digest>> {
         let store = self.store();
         let upper = store.open_snapshot(id)?.upper;
-        let diff_id = digest_of(&upper)?;
+        let (diff_id, length) = digest_of(&upper)?;
         if diff_id.as_str() == EMPTY_TAR {
             store.remove_snapshot(id)?;
             return Ok(None);
@@ -80,13 +80,13 @@ impl Ingest {
         make_dir(&folder, 0o700)?;
         let layer = UnpackedLayer::new(folder, size);
         fs::rename(&upper, layer.tree()).map_err(Error::io("move", &upper))?;
-        self.place_made_layer(layer, &diff_id)?;
+        self.place_made_layer(layer, &diff_id, length)?;
         store.remove_snapshot(id)?;
         Ok(Some(diff_id))
     }
 
     /// Moves a tree to its place, unless the same is there.
-    fn place_made_layer(&self, layer: UnpackedLayer, diff_id: &Digest) -> Result<()> {
+    fn place_made_layer(&self, layer: UnpackedLayer, diff_id: &Digest, length: u64) -> Result<()> {
         let shared = self.shared();
         let mut index = shared.write();
         if !index.layers.contains_key(diff_id) {
@@ -96,7 +96,7 @@ impl Ingest {
             let record = LayerRecord {
                 size: layer.size(),
                 archive: None,
-                is_made: true,
+                made: Some(length),
                 compressed: None,
                 durability,
             };
@@ -118,7 +118,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`Error::Layer`] when the tree is not what it was; when there is no space.
-    pub(crate) fn make_archive(self: &Arc<Self>, diff_id: &Digest) -> Result<Digest> {
+    pub(crate) fn make_archive(self: &Arc<Self>, diff_id: &Digest) -> Result<()> {
         let ingest = ImageStore { shared: Arc::clone(self) }.ingest()?;
         let path = ingest.fresh_path("archive");
         let mut file = File::create_new(&path).map_err(Error::io("make", &path))?;
@@ -130,16 +130,15 @@ impl Shared {
             let source = LayerError::DiffId { expected: diff_id.clone(), actual };
             return Err(Error::Layer { layer: diff_id.clone(), source });
         }
-        ingest.place_archive(&path, diff_id)?;
-        Ok(diff_id.clone())
+        ingest.place_archive(&path, diff_id)
     }
 }
 
-/// The digest of a layer's tar.
-pub(crate) fn digest_of(tree: &Path) -> Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    archive(tree, &mut hasher)?;
-    Ok(hasher.finish())
+/// The digest and the length of a layer's tar.
+pub(crate) fn digest_of(tree: &Path) -> Result<(Digest, u64)> {
+    let mut counted = Counted { hasher: Hasher::new(Algorithm::Sha256), length: 0 };
+    archive(tree, &mut counted)?;
+    Ok((counted.hasher.finish(), counted.length))
 }
 
 fn archive(tree: &Path, out: &mut dyn Write) -> Result<()> {
@@ -147,6 +146,24 @@ fn archive(tree: &Path, out: &mut dyn Write) -> Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, out);
     write_layer(root.into(), &mut out)?;
     out.flush().map_err(Error::io("write the archive of", tree))
+}
+
+/// Hashes and counts what is written.
+struct Counted {
+    hasher: Hasher,
+    length: u64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes to a file and hashes what it writes.

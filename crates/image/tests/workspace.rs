@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::io::Read as _;
 
-use image::{Draft, Error, Force, ImageStore, Ingest};
+use image::{Draft, Error, Force, ImageStore, Ingest, Kept};
 use oci::{Digest, ImageConfig, Reference};
 use rustix::fs::{CWD, FileType, Mode, makedev};
 use support::{Archive, Scratch, no_users};
@@ -123,4 +123,38 @@ fn made_layer_that_was_changed_is_told_and_not_saved() {
     let error = store.save(&["built:1".into()], &[]).unwrap_err().to_string();
     assert!(error.contains("verification failed"), "{error}");
     store.remove("built:1", Force::No, &no_users).unwrap();
+}
+
+#[test]
+fn layers_that_are_kept_survive_and_go_when_they_are_released() {
+    let here = Scratch::new();
+    let (store, image) = base(&here);
+    let ingest = store.ingest().unwrap();
+    let mut layers = ingest.lease_image(&image).unwrap();
+    layers.push(with_file(&ingest, "build-1", &layers, "new", "new"));
+    let kept = Kept { layers: layers.clone(), note: "one".into() };
+    ingest.keep("key", kept.clone()).unwrap();
+    assert!(ingest.keep("other", Kept { layers: vec![Digest::of(b"x")], ..kept.clone() }).is_err());
+    drop((ingest, store));
+    let store = here.open();
+    assert_eq!(store.kept(), [("key".to_owned(), kept)]);
+    store.note(vec![("key".into(), "two".into()), ("gone".into(), "x".into())]).unwrap();
+    assert_eq!(store.kept()[0].1.note, "two");
+    assert!(store.ingest().unwrap().lease_layers(&layers));
+    assert_eq!(store.release_kept(&["key".to_owned()]).unwrap(), 3);
+    assert!(store.kept().is_empty() && !store.ingest().unwrap().lease_layers(&layers));
+    assert!(store.image(&image).is_ok());
+}
+
+#[test]
+fn what_is_kept_is_forgotten_with_a_lost_layer() {
+    let here = Scratch::new();
+    let (store, _) = base(&here);
+    let ingest = store.ingest().unwrap();
+    let layer = with_file(&ingest, "build-1", &[], "new", "new");
+    ingest.keep("key", Kept { layers: vec![layer.clone()], note: String::new() }).unwrap();
+    let tree = store.layer_tree(&layer);
+    drop((ingest, store));
+    fs::remove_dir_all(tree.parent().unwrap()).unwrap();
+    assert!(here.open().kept().is_empty());
 }

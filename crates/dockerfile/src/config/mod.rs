@@ -327,10 +327,10 @@ mod tests {
 
     #[test]
     fn all_instructions_of_a_text_share_one_budget() {
-        // Sixteen megabytes each.
-        let one = format!("ENV a={}\nENV b={}\n", "x".repeat(1 << 15), "$a".repeat(512));
+        // Ten megabytes each, which count as they are read and as they are written.
+        let one = format!("ENV a={}\nENV b={}\n", "x".repeat(1 << 15), "$a".repeat(320));
         assert!(apply_all(&mut base(), &one).is_ok());
-        let both = format!("{one}ENV c={}\n", "$a".repeat(512));
+        let both = format!("{one}ENV c={}\n", "$a".repeat(320));
         let refused = apply_all(&mut base(), &both).unwrap_err().to_string();
         assert!(refused.contains("variables expand to too much text"), "{refused}");
     }

@@ -398,8 +398,8 @@ impl Shared {
 /// What is wrong with a layer that was made here, of which there is nothing but its tree.
 fn changed(tree: &Path, diff_id: &Digest) -> Option<String> {
     match digest_of(tree) {
-        Ok(actual) if actual == *diff_id => None,
-        Ok(actual) => Some(format!("its archive would be {actual}")),
+        Ok((actual, _)) if actual == *diff_id => None,
+        Ok((actual, _)) => Some(format!("its archive would be {actual}")),
         Err(error) => Some(error.to_string()),
     }
 }
