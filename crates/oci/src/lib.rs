@@ -9,6 +9,7 @@ pub mod digest;
 pub mod duration;
 pub mod platform;
 pub mod reference;
+pub mod user;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, KeySet, RootFs};
 pub use digest::{Algorithm, Digest, DigestError, Hasher, HashingReader};

@@ -51,7 +51,7 @@ use crate::syntax::text;
 pub use copy::{Copy, CopySource, Selection};
 pub use mode::Mode;
 pub use operation::{Input, MakeFolder, Operation, Role, Vertex, VertexId};
-pub use remote::{Git, Http};
+pub use remote::{Git, Http, Remote};
 pub use run::{Owner, Run, RunMount};
 
 use graph::Graph;

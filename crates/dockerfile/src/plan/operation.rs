@@ -104,12 +104,13 @@ impl Operation {
         Digest::of(&json)
     }
 
-    /// The same for when the files that are selected of the inputs are known by their contents: of their paths, only the
+    /// What is left of it when the files that are selected of the inputs are known by their contents: of their paths, only the
     /// names count, which are what is copied to.
-    pub fn content_digest(&self) -> Digest {
+    #[must_use]
+    pub fn by_content(&self) -> Self {
         match self {
-            Self::Copy(copy) => Self::Copy(Box::new(copy.by_name())).digest(),
-            other => other.digest(),
+            Self::Copy(copy) => Self::Copy(Box::new(copy.by_name())),
+            other => other.clone(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::PlanProblem;
+use crate::error::{Error, PlanProblem};
 
 /// A repository at a commit, branch or tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,11 +34,31 @@ pub struct Http {
     pub checksum: Option<String>,
 }
 
-/// What a source is.
+/// What is somewhere else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Remote {
+pub enum Remote {
+    /// A repository.
     Git(Git),
+    /// A file.
     Http(Http),
+}
+
+impl Remote {
+    /// Reads what a client names as the context of a build, which may also be `github.com/user/repository`. `None` for what is no
+    /// address.
+    ///
+    /// # Errors
+    /// When it is that of a repository, with options that cannot be.
+    pub fn of_context(text: &str) -> Result<Option<Self>, Error> {
+        let is_short = text.starts_with("github.com/");
+        let whole = if is_short { format!("https://{text}") } else { text.to_owned() };
+        let end = whole.find(['#', '?']).unwrap_or(whole.len());
+        let remote = match is_short {
+            true => git(&whole[..end], &whole[end..]).map(|git| Some(Self::Git(git))),
+            false => parse(&whole),
+        };
+        remote.map_err(|problem| Error::new(problem.into()))
+    }
 }
 
 /// Reads a source; a path is none.
@@ -214,6 +234,27 @@ mod tests {
         assert_eq!((found.reference.as_str(), found.checksum.as_deref()), ("refs/tags/v1", Some("ab")));
         assert!(found.keeps_git_dir && found.skips_submodules);
         assert_eq!(git("https://h/a.git?branch=b").reference, "refs/heads/b");
+    }
+
+    #[test]
+    fn contexts_may_be_named_as_on_github() {
+        for (text, address, reference, folder) in [
+            ("github.com/a/b", "https://github.com/a/b", "", ""),
+            ("github.com/a/b#v1:c", "https://github.com/a/b", "v1", "c"),
+            ("github.com/a/b.git?ref=v1", "https://github.com/a/b.git", "v1", ""),
+            ("git://h/a#:c", "git://h/a", "", "c"),
+            ("git@h:a/b#v1", "git@h:a/b", "v1", ""),
+            ("https://h/a.git#v1", "https://h/a.git", "v1", ""),
+        ] {
+            let Ok(Some(Remote::Git(git))) = Remote::of_context(text) else { panic!("{text}") };
+            assert_eq!((&*git.remote, &*git.reference, &*git.folder), (address, reference, folder), "{text}");
+        }
+        assert!(matches!(Remote::of_context("http://h/a.tar"), Ok(Some(Remote::Http(_)))));
+        assert!(matches!(Remote::of_context("https://github.com/a/b"), Ok(Some(Remote::Http(_)))));
+        for text in ["", "a/b", "client-session", "gitlab.com/a/b", "file:///a.git", "github.com"] {
+            assert_eq!(Remote::of_context(text).unwrap(), None, "{text}");
+        }
+        assert!(Remote::of_context("github.com/a/b#--upload-pack=x").is_err());
     }
 
     #[test]

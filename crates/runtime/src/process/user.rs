@@ -3,17 +3,13 @@
 //! Those files are hostile input: they are read with a bound, only where they are regular files, and lines that do not
 //! parse are skipped. A number is a number, whatever the files say.
 
+use oci::user::{self, MAX_FILE, MAX_ID, Passwd, groups, number};
 use rustix::fs::OFlags;
 use shim::User;
 use sys::Errno;
 use sys::root::Root;
 
 use crate::error::{Error, Step};
-
-/// More than any real file has, little enough to hold in memory.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
-/// The kernel keeps -1 for "no change"; Docker refuses the whole upper half.
-const MAX_ID: i64 = i32::MAX as i64;
 
 /// Who a process runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +36,7 @@ pub(crate) fn look_up(root: &Root, user: &User) -> Result<Identity, Error> {
 /// As [`look_up`].
 pub(crate) fn home(root: &Root, uid: u32) -> Result<String, Error> {
     let passwd = read(root, "etc/passwd")?;
-    let entry = entries(&passwd).find(|entry| entry.uid == i64::from(uid));
+    let entry = user::passwd(&passwd).find(|entry| entry.uid == i64::from(uid));
     Ok(home_of(entry.as_ref()))
 }
 
@@ -58,45 +54,13 @@ fn read(root: &Root, path: &str) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-struct Passwd<'a> {
-    name: &'a str,
-    uid: i64,
-    gid: i64,
-    home: &'a str,
-}
-
-fn entries(passwd: &str) -> impl Iterator<Item = Passwd<'_>> {
-    passwd.lines().filter_map(|line| {
-        let mut fields = line.trim().split(':');
-        let name = fields.next().filter(|name| !name.is_empty())?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        Some(Passwd { name, uid, gid, home: fields.nth(1).unwrap_or_default() })
-    })
-}
-
-struct Group<'a> {
-    name: &'a str,
-    gid: i64,
-    members: &'a str,
-}
-
-fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
-    group.lines().filter_map(|line| {
-        let mut fields = line.trim().split(':');
-        let name = fields.next().filter(|name| !name.is_empty())?;
-        let gid = fields.nth(1)?.parse().ok()?;
-        Some(Group { name, gid, members: fields.next().unwrap_or_default() })
-    })
-}
-
 fn resolve(user: &User, passwd: &str, group: &str) -> Result<Identity, Error> {
     let (name, group_name) = match user.user.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (user.user.as_str(), None),
     };
     let number = if name.is_empty() { Some(0) } else { number(name) };
-    let entry = entries(passwd).find(|entry| match number {
+    let entry = user::passwd(passwd).find(|entry| match number {
         Some(uid) => entry.uid == uid,
         None => entry.name == name,
     });
@@ -127,20 +91,8 @@ fn resolve(user: &User, passwd: &str, group: &str) -> Result<Identity, Error> {
     Ok(Identity { uid: checked(uid)?, gid: checked(gid)?, groups: listed, home: home_of(entry.as_ref()) })
 }
 
-/// A name of digits only, with or without a sign, is a number; one too large for any check stays out of range.
-fn number(name: &str) -> Option<i64> {
-    let digits = name.strip_prefix(['-', '+']).unwrap_or(name);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(name.parse().unwrap_or(i64::MAX))
-}
-
 fn checked(id: i64) -> Result<u32, Error> {
-    match u32::try_from(id) {
-        Ok(checked) if id <= MAX_ID => Ok(checked),
-        _ => Err(Error::User(format!("uids and gids must be in range 0-{MAX_ID}"))),
-    }
+    user::checked(id).ok_or_else(|| Error::User(format!("uids and gids must be in range 0-{MAX_ID}")))
 }
 
 fn group_id(name: &str, group: &str) -> Result<i64, Error> {
