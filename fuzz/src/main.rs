@@ -10,12 +10,13 @@ use libfuzzer_sys::fuzz_target;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("manifest", image::fuzzing::manifest),
     ("index", image::fuzzing::index),
     ("tar", image::fuzzing::tar),
     ("decompress", image::fuzzing::decompress),
     ("unpack", unpack::unpack),
+    ("context_archive", unpack::add),
     ("dockerfile", dockerfile::fuzzing::dockerfile),
     ("expand", dockerfile::fuzzing::expand),
     ("ignore", dockerfile::fuzzing::ignore),

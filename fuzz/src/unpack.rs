@@ -1,9 +1,11 @@
-//! Layers are unpacked beside a canary that they must not touch.
+//! Layers and other archives are unpacked beside a canary that they must not touch.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::sync::LazyLock;
 
 use tempfile::TempDir;
@@ -20,11 +22,25 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
 });
 
 pub(crate) fn unpack(data: &[u8]) {
+    beside_canary(|root| image::fuzzing::unpack(data, root));
+}
+
+/// Into a folder that has links to the canary already.
+pub(crate) fn add(data: &[u8]) {
+    beside_canary(|root| {
+        let path = FOLDER.path().join(ROOT);
+        symlink(Path::new("..").join(CANARY), path.join("up")).expect("a link");
+        symlink(FOLDER.path(), path.join("out")).expect("a link");
+        image::fuzzing::add(data, root);
+    });
+}
+
+fn beside_canary(unpack: impl FnOnce(OwnedFd)) {
     let folder = FOLDER.path();
     let before = fs::metadata(folder.join(CANARY)).expect("the canary");
     let root = folder.join(ROOT);
     fs::create_dir(&root).expect("a root");
-    image::fuzzing::unpack(data, File::open(&root).expect("the root").into());
+    unpack(File::open(&root).expect("the root").into());
     fs::remove_dir_all(&root).expect("remove what was unpacked");
 
     let names: BTreeSet<OsString> = fs::read_dir(folder)

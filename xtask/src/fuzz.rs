@@ -33,12 +33,13 @@ impl Options {
 }
 
 /// As in `fuzz/src/main.rs`, and the seconds that each usually takes.
-const TARGETS: [(&str, u32); 8] = [
+const TARGETS: [(&str, u32); 9] = [
     ("manifest", 60),
     ("index", 60),
     ("tar", 60),
     ("decompress", 60),
     ("unpack", 60),
+    ("context_archive", 60),
     ("dockerfile", 20),
     ("expand", 20),
     ("ignore", 20),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::tools::{command, is_installed, run};
 
 /// Package, and what it is for.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 19] = [
     ("gcc", "C parts of dependencies"),
     ("libc6-dev", "C parts of dependencies"),
     ("g++", "the fuzzer"),
@@ -23,6 +23,9 @@ const NEEDED: [(&str, &str); 16] = [
     ("curl", "the benchmark's yardstick for downloads"),
     ("skopeo", "filling the registry"),
     ("openssl", "certificates of a registry"),
+    ("git", "sources of builds"),
+    ("bzip2", "archives to fuzz with"),
+    ("xz-utils", "archives to fuzz with"),
     ("nftables", "looking at the firewall"),
     ("iproute2", "looking at the network"),
     ("procps", "looking at processes"),

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use oci::{Algorithm, ImageConfig};
 use rustix::fd::OwnedFd;
 
+use crate::archive::{Decoder, Options, is_archive, unpack_with};
 use crate::layer::{Compression, LayerStream, Limits, unpack_stream};
 use crate::manifest::{Document, media, parse_json};
 use crate::tar::{TarError, TarReader};
@@ -48,6 +49,9 @@ pub fn decompress(data: &[u8]) {
     if let Ok(decoder) = Compression::decoder(data) {
         let _ = std::io::copy(&mut decoder.take(MAX_EXPANDED), &mut std::io::sink());
     }
+    if let Ok(decoder) = Decoder::new(data) {
+        let _ = std::io::copy(&mut decoder.take(MAX_EXPANDED), &mut std::io::sink());
+    }
 }
 
 /// Unpacks a layer into an empty folder.
@@ -56,4 +60,11 @@ pub fn unpack(mut data: &[u8], folder: OwnedFd) {
         LayerStream { reader: &mut data, expected: None, blob: None, written: 0, progress: &mut |_| {} };
     let limits = Limits { entries: 1000, ratio: 100 };
     let _ = unpack_stream(stream, Algorithm::Sha256, folder, limits);
+}
+
+/// Adds the files of an archive to a folder.
+pub fn add(mut data: &[u8], folder: OwnedFd) {
+    let _ = is_archive(&mut { data });
+    let limits = Limits { entries: 1000, ratio: 100 };
+    let _ = unpack_with(&mut data, folder, Options::default(), limits);
 }

@@ -28,6 +28,7 @@
 //! A name that stands for an index has the images of all its platforms that are here: one that is meant where no platform
 //! is asked for, that of this machine if it is among them, and others.
 
+pub mod archive;
 pub mod builtin;
 mod check;
 mod compressed;

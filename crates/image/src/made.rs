@@ -18,7 +18,7 @@ use crate::store::ImageStore;
 use crate::tree::{TreeError, write_layer};
 
 /// The digest of a tar without entries: a layer that changes nothing, and that no image needs.
-pub(crate) const EMPTY_TAR: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+const EMPTY_TAR: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
 /// What is said of an image that is made here.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::ingest::{Ingest, UnpackedLayer};
 use crate::layer::LayerError;
 use crate::layout::make_dir;
-use crate::made::EMPTY_TAR;
 use crate::record::{Durability, LayerRecord};
 use crate::snapshot::{MAX_LOWER_LAYERS, OverlayParts, measure};
 use crate::store::{ImageStore, Shared};
@@ -62,19 +61,22 @@ impl Ingest {
         self.store().prepare_over(id, below.to_vec())
     }
 
-    /// Makes a layer of a writable one to which nobody writes any more, and tells its diffID. `None` where nothing was
-    /// changed. The writable layer is gone then.
+    /// Removes a writable layer. One that is not there is no error.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn remove_layer(&self, id: &str) -> Result<()> {
+        self.store().remove_snapshot(id)
+    }
+
+    /// Makes a layer of a writable one to which nobody writes any more, and tells its diffID. The writable layer is gone then.
     ///
     /// # Errors
     /// When it is not there or cannot be read; it stays then.
-    pub fn finish_layer(&self, id: &str) -> Result<Option<Digest>> {
+    pub fn finish_layer(&self, id: &str) -> Result<Digest> {
         let store = self.store();
         let upper = store.open_snapshot(id)?.upper;
         let (diff_id, length) = digest_of(&upper)?;
-        if diff_id.as_str() == EMPTY_TAR {
-            store.remove_snapshot(id)?;
-            return Ok(None);
-        }
         let size = measure(&upper)?.size;
         let folder = self.fresh_path("layer");
         make_dir(&folder, 0o700)?;
@@ -82,7 +84,7 @@ impl Ingest {
         fs::rename(&upper, layer.tree()).map_err(Error::io("move", &upper))?;
         self.place_made_layer(layer, &diff_id, length)?;
         store.remove_snapshot(id)?;
-        Ok(Some(diff_id))
+        Ok(diff_id)
     }
 
     /// Moves a tree to its place, unless the same is there.

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
 use image::ImageStore;
 use support::{Archive, Scratch, no_users, pack};
@@ -45,6 +45,25 @@ fn blob_that_is_not_what_it_is_called_is_refused() {
         let name = path.rsplit_once('/').unwrap().1;
         assert!(told.iter().any(|text| text.contains(name)), "{path}: {told:?}");
         assert_eq!(there.files(), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn archive_is_loaded_however_it_is_compressed() {
+    let here = Scratch::new();
+    let store = here.open();
+    here.load(&store, Archive::new("app:1").file("f", b"x"));
+    let archive = saved(&store, "app:1");
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&archive).unwrap();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(0)).unwrap();
+    xz.write_all(&archive).unwrap();
+    let zstd = zstd::encode_all(&archive[..], 1).unwrap();
+    for compressed in [archive.clone(), bzip2.finish().unwrap(), xz.finish().unwrap(), zstd] {
+        let there = Scratch::new();
+        let store = there.open();
+        store.load(&compressed[..], &[]).unwrap();
+        assert_eq!(saved(&store, "app:1"), archive);
     }
 }
 

@@ -265,10 +265,12 @@ fn sparse_files_of_every_form_have_their_holes() {
 fn hostile_layers_are_refused_by_name_and_leave_nothing() {
     assert!(
         refused(Layer::default().file("../evil", b""))
-            .contains("\"../evil\" in layer: it leaves the layer's root")
+            .contains("\"../evil\" in archive: it leaves the archive's root")
     );
-    assert!(refused(Layer::default().file("a/../../evil", b"")).contains("leaves the layer's root"));
-    assert!(refused(Layer::default().hard_link("x", "../../etc/shadow")).contains("leaves the layer's root"));
+    assert!(refused(Layer::default().file("a/../../evil", b"")).contains("leaves the archive's root"));
+    assert!(
+        refused(Layer::default().hard_link("x", "../../etc/shadow")).contains("leaves the archive's root")
+    );
     assert!(refused(Layer::default().hard_link("x", "/etc/shadow")).contains("make hard link \"x\""));
     assert!(refused(Layer::default().file(".wh...", b"")).contains("invalid whiteout"));
     assert!(refused(Layer::default().file("d/.wh..", b"")).contains("invalid whiteout"));

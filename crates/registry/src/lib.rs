@@ -14,8 +14,8 @@
 //! Mirrors get none at all.
 //! Plain HTTP is used with loopback addresses and with registries that are declared insecure, and with no others.
 //!
-//! [`Registry::search`] asks a registry what it has, [`Registry::look_up`] what a name stands for; [`Registry::import`] makes an
-//! image of a tar that is at any URL, for which the same limits hold.
+//! [`Registry::search`] asks a registry what it has, [`Registry::look_up`] what a name stands for; [`Registry::download`] gets a
+//! file that is at any URL, and [`Registry::import`] makes an image of such a tar; the same limits hold for both.
 //!
 //! Dropping the future of a pull cancels it: connections are closed at once, and what was not committed is removed. So it
 //! is with a push; blobs that the registry has by then stay there, for it to collect or for the next push to find.
@@ -29,6 +29,7 @@ mod auth;
 mod blob;
 mod distribution;
 mod documents;
+mod download;
 mod error;
 mod hosts_file;
 mod import;
@@ -57,8 +58,8 @@ use in_flight::InFlight;
 pub use auth::Credentials;
 pub use distribution::Distribution;
 pub use documents::{Found, ImageDocument, Mounted, Writer};
+pub use download::{Condition, Download, Source};
 pub use error::{ApiError, Error, ErrorKind};
-pub use import::Source;
 pub use network::parse_mirror;
 pub use progress::{Detail, Outcome, Progress, ProgressSink};
 pub use proxy::Proxies;
@@ -127,5 +128,10 @@ impl Registry {
     /// The proxies in use, without users and passwords.
     pub fn proxies(&self) -> Proxies {
         self.config.proxies.redacted()
+    }
+
+    /// The proxies in use, with their users and passwords: for programs that are to reach the same servers.
+    pub fn proxies_with_passwords(&self) -> &Proxies {
+        &self.config.proxies
     }
 }

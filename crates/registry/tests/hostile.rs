@@ -84,7 +84,7 @@ async fn layer_that_leaves_its_root_is_refused() {
     tar.resize(2048, 0);
     let hostile = image(&[(tar.clone(), Digest::of(&tar))]);
     let error = refused(move |request| hostile.answer(path(request))).await;
-    assert!(error.contains("\"../canary\" in layer: it leaves the layer's root"), "{error}");
+    assert!(error.contains("\"../canary\" in archive: it leaves the archive's root"), "{error}");
 }
 
 #[tokio::test]

@@ -51,9 +51,14 @@ impl Answer {
 
     /// The way to another place.
     pub fn redirect(location: impl Into<String>) -> Self {
-        let mut answer = Self::new("302 Found", "");
-        answer.headers.push(("Location".to_owned(), location.into()));
-        answer
+        Self::new("302 Found", "").with_header("Location", location)
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
     }
 
     /// The same, announced to be longer by so many bytes than what comes.

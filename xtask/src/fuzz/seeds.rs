@@ -40,6 +40,7 @@ pub(super) fn write(target: &str, corpus: &Path) -> Result<()> {
         "manifest" => vec![manifest(), configuration()],
         "index" => vec![index()],
         "decompress" => vec![gzip(b"hello, hello, hello")?, zstd(b"hello")],
+        "context_archive" => compressed(&archives()?)?,
         "dockerfile" => DOCKERFILES.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "expand" => EXPANSIONS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "ignore" => IGNORED.iter().map(|text| text.as_bytes().to_vec()).collect(),
@@ -92,6 +93,18 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
     let path = folder.path().join("content");
     fs::write(&path, content).context("write what is compressed")?;
     output(command("gzip").arg("-cn").arg(&path))
+}
+
+/// The archives as they are, and the first one in all forms.
+fn compressed(archives: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    let folder = tempfile::tempdir().context("make a folder")?;
+    let path = folder.path().join("archive");
+    fs::write(&path, &archives[0]).context("write what is compressed")?;
+    let mut seeds = archives.to_vec();
+    for program in ["gzip", "bzip2", "xz"] {
+        seeds.push(output(command(program).arg("-c").arg(&path))?);
+    }
+    Ok(seeds)
 }
 
 /// A tree with everything that has a form of its own in archives, in each of tar's formats.

@@ -38,13 +38,16 @@ impl Limits {
 
 /// Watches the free space of a file system while it is written to.
 #[derive(Debug, Default)]
-pub(crate) struct SpaceGuard {
+pub struct SpaceGuard {
     unchecked: u64,
 }
 
 impl SpaceGuard {
-    /// Before `size` further bytes are written to the file system of `folder`.
-    pub(crate) fn reserve(&mut self, folder: BorrowedFd<'_>, size: u64) -> Result<(), LayerError> {
+    /// Before `size` further bytes are written to the file system of `folder`, or of an open file.
+    ///
+    /// # Errors
+    /// [`LayerError::NoSpace`] when too little would stay free.
+    pub fn reserve(&mut self, folder: BorrowedFd<'_>, size: u64) -> Result<(), LayerError> {
         self.unchecked += size;
         if self.unchecked < INTERVAL {
             return Ok(());

@@ -7,10 +7,11 @@ mod stream;
 mod unpack;
 
 pub(crate) use compression::{Compression, MAGIC_LEN};
-pub(crate) use limits::{Limits, SpaceGuard};
+pub(crate) use limits::Limits;
+pub use limits::SpaceGuard;
 pub(crate) use root::{clean, split};
 pub(crate) use stream::{Expected, LayerStream, unpack_stream};
-pub(crate) use unpack::{OPAQUE, WHITEOUT};
+pub(crate) use unpack::{OPAQUE, Purpose, WHITEOUT, unpack};
 
 use std::io;
 
@@ -26,16 +27,16 @@ pub enum LayerError {
     #[error(transparent)]
     Tar(TarError),
     /// Its bytes could not be had, or not be decompressed.
-    #[error("read layer: {0}")]
+    #[error("read archive: {0}")]
     Read(#[source] io::Error),
     /// It is compressed in a way that is not supported.
     #[error("unsupported compression: {0}")]
     Compression(&'static str),
     /// A name in it leaves its root.
-    #[error("invalid path {0:?} in layer: it leaves the layer's root")]
+    #[error("invalid path {0:?} in archive: it leaves the archive's root")]
     Escape(String),
     /// A name in it cannot be a name.
-    #[error("invalid path {0:?} in layer")]
+    #[error("invalid path {0:?} in archive")]
     Name(String),
     /// A whiteout that hides nothing.
     #[error("invalid whiteout {0:?} in layer")]
@@ -51,10 +52,10 @@ pub enum LayerError {
         errno: Errno,
     },
     /// It has too many entries.
-    #[error("layer has more than {0} entries")]
+    #[error("archive has more than {0} entries")]
     TooManyEntries(u64),
     /// It grows beyond all measure.
-    #[error("layer expands from {compressed} to more than {expanded} bytes")]
+    #[error("archive expands from {compressed} to more than {expanded} bytes")]
     Ratio {
         /// Bytes read.
         compressed: u64,
@@ -62,7 +63,7 @@ pub enum LayerError {
         expanded: u64,
     },
     /// The disk would be full.
-    #[error("no space left on device: the layer needs more than the {0} bytes that are free")]
+    #[error("no space left on device: more is needed than the {0} bytes that are free")]
     NoSpace(u64),
     /// Its compressed form does not have the digest it was asked for by.
     #[error("filesystem layer verification failed for digest {expected}: content is {actual}")]

@@ -15,7 +15,7 @@ use oci::{Algorithm, Digest, Hasher, HashingReader};
 use rustix::fd::OwnedFd;
 
 use super::limits::Limits;
-use super::unpack::{Unpacked, unpack};
+use super::unpack::{Purpose, Unpacked, unpack};
 use super::{Compression, LayerError};
 use crate::tar::{TarError, TarReader, drain};
 
@@ -241,7 +241,7 @@ fn unpack_chunks(
 ) -> Result<(Digest, Unpacked), LayerError> {
     let hashing = HashingReader::new(chunks, algorithm);
     let mut archive = TarReader::new(BufReader::with_capacity(CHUNK, hashing));
-    let unpacked = unpack(root, &mut archive, limits)?;
+    let unpacked = unpack(root, &mut archive, Purpose::Layer, limits)?;
     let mut rest = archive.into_inner();
     drain(&mut rest, |_| Ok(()))?;
     let (diff_id, _, _) = rest.into_inner().finish();

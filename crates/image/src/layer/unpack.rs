@@ -1,7 +1,7 @@
-//! Making a layer's tree from its entries.
+//! Making a tree from the entries of an archive: of a layer, or of any other files.
 //!
-//! Docker's whiteouts become overlayfs's: `.wh.name` a character device 0:0 called `name`, `.wh..wh..opq` the attribute
-//! `trusted.overlay.opaque` on its folder. Everything else is made as it is written: owner, mode, times, attributes, links,
+//! In a layer Docker's whiteouts become overlayfs's: `.wh.name` a character device 0:0 called `name`, `.wh..wh..opq` the attribute
+//! `trusted.overlay.opaque` on its folder; in other archives these names mean nothing. Everything else is made as it is written: owner, mode, times, attributes, links,
 //! devices. The tree lies in folders that only root can enter.
 
 use std::ffi::OsStr;
@@ -26,6 +26,18 @@ const OPAQUE_ATTRIBUTE: &str = "trusted.overlay.opaque";
 /// Attributes that overlayfs gives a meaning: a layer must not bring its own.
 const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
+/// What the entries are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A layer, which gets a folder of its own.
+    Layer,
+    /// Files that are added to a folder, which keeps what it is itself.
+    Files {
+        /// User and group that they are given, where it is not what the archive says.
+        owner: Option<(u32, u32)>,
+    },
+}
+
 /// What was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unpacked {
@@ -35,20 +47,26 @@ pub(crate) struct Unpacked {
     pub(crate) entries: u64,
 }
 
-/// Unpacks the archive into the empty folder `root`.
+/// Unpacks the archive into the folder `root`, which is empty where it is to be that of a layer.
 pub(crate) fn unpack<R: BufRead>(
     root: OwnedFd,
     archive: &mut TarReader<R>,
+    purpose: Purpose,
     limits: Limits,
 ) -> Result<Unpacked, LayerError> {
     let mut unpacker = Unpacker {
         root: Root::new(root),
+        purpose,
         space: SpaceGuard::default(),
         folder_times: Vec::new(),
-        inherits_group: false,
+        // Nobody knows what folders are there already.
+        inherits_group: purpose != Purpose::Layer,
         done: Unpacked::default(),
     };
-    while let Some(entry) = archive.next_entry()? {
+    while let Some(mut entry) = archive.next_entry()? {
+        if let Purpose::Files { owner: Some(owner) } = purpose {
+            (entry.uid, entry.gid) = owner;
+        }
         unpacker.done.entries += 1;
         if unpacker.done.entries > limits.entries {
             return Err(LayerError::TooManyEntries(limits.entries));
@@ -60,6 +78,7 @@ pub(crate) fn unpack<R: BufRead>(
 
 struct Unpacker {
     root: Root,
+    purpose: Purpose,
     space: SpaceGuard,
     /// Folders get their times last: every entry made in them changes these.
     folder_times: Vec<(Vec<u8>, Time)>,
@@ -75,17 +94,11 @@ impl Unpacker {
             return Err(LayerError::Name(printable(&entry.path)));
         }
         let (parent, name) = split(&path);
-        if name.is_empty() {
-            return self.apply_to_root(entry);
-        }
-        if name == OPAQUE {
-            return self.make_opaque(parent);
-        }
-        if name.starts_with(WHITEOUT_META) {
-            return Ok(()); // aufs's own book-keeping
-        }
-        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
-            return self.make_whiteout(parent, hidden, &path);
+        match self.purpose {
+            Purpose::Layer if name.is_empty() => return self.apply_to_root(entry),
+            Purpose::Layer if name.starts_with(WHITEOUT) => return self.apply_whiteout(parent, name, &path),
+            Purpose::Files { .. } if name.is_empty() => return Ok(()),
+            _ => {}
         }
         match entry.kind {
             Kind::Regular => self.make_file(entry, parent, name, archive),
@@ -105,6 +118,16 @@ impl Unpacker {
         self.inherits_group |= entry.mode & 0o2000 != 0;
         let failed = failed("set attributes of", entry);
         set_open(self.root.fd(), entry, Owner::Set).map_err(failed)
+    }
+
+    fn apply_whiteout(&mut self, parent: &[u8], name: &[u8], path: &[u8]) -> Result<(), LayerError> {
+        if name == OPAQUE {
+            return self.make_opaque(parent);
+        }
+        if name.starts_with(WHITEOUT_META) {
+            return Ok(()); // aufs's own book-keeping
+        }
+        self.make_whiteout(parent, &name[WHITEOUT.len()..], path)
     }
 
     fn make_opaque(&mut self, folder: &[u8]) -> Result<(), LayerError> {
@@ -197,7 +220,8 @@ impl Unpacker {
             let existing = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
             if FileType::from_raw_mode(existing.st_mode) != FileType::Directory {
                 // A whiteout and then a folder of that name: the folder shows nothing of what is below.
-                let is_whiteout = FileType::from_raw_mode(existing.st_mode) == FileType::CharacterDevice
+                let is_whiteout = self.purpose == Purpose::Layer
+                    && FileType::from_raw_mode(existing.st_mode) == FileType::CharacterDevice
                     && existing.st_rdev == 0;
                 rustix::fs::unlinkat(folder, name, AtFlags::empty()).map_err(failed)?;
                 rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o700)).map_err(failed)?;

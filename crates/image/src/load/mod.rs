@@ -12,9 +12,10 @@ use std::io::{BufReader, Read};
 
 use oci::{Digest, Platform, Reference};
 
+use crate::archive::Decoder;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
-use crate::layer::{Compression, LayerError};
+use crate::layer::LayerError;
 use crate::manifest::Descriptor;
 use crate::store::ImageStore;
 use crate::tar::TarError;
@@ -108,7 +109,7 @@ impl ImageStore {
         self.load_with(reader, platforms, &mut |_| {})
     }
 
-    /// Loads all images of an archive, plain or compressed with gzip or zstd. Of images for several platforms those in
+    /// Loads all images of an archive, plain or compressed with gzip, bzip2, xz or zstd. Of images for several platforms those in
     /// `platforms` are taken, or all that are in the archive where none is named. `progress` is told of layers that are
     /// unpacked, once the whole archive was read.
     ///
@@ -123,7 +124,7 @@ impl ImageStore {
     ) -> Result<Vec<Loaded>> {
         let ingest = self.ingest()?;
         let buffered = BufReader::with_capacity(256 << 10, reader);
-        let decoder = Compression::decoder(buffered).map_err(ArchiveError::from)?;
+        let decoder = Decoder::new(buffered).map_err(ArchiveError::from)?;
         let spool = spool::read(&ingest, BufReader::with_capacity(256 << 10, decoder))?;
         // With both, the layout keeps more: the manifests as they are.
         match (spool.contains("index.json"), spool.contains("manifest.json")) {

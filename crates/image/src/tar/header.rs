@@ -120,6 +120,11 @@ impl Header {
     }
 }
 
+/// Whether a block is the header of an entry.
+pub(crate) fn is_header(block: [u8; BLOCK]) -> bool {
+    block.iter().any(|byte| *byte != 0) && Header::new(block).is_some()
+}
+
 /// The bytes before the first NUL.
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()

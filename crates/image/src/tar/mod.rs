@@ -9,7 +9,7 @@ mod reader;
 mod sparse;
 pub(crate) mod writer;
 
-pub(crate) use header::{Kind, Time};
+pub(crate) use header::{BLOCK, Kind, Time, is_header};
 pub(crate) use reader::{Entry, TarReader, drain};
 pub(crate) use sparse::Segment;
 
