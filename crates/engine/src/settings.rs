@@ -50,6 +50,11 @@ impl Record for ContainerRecord {
 }
 
 impl Settings {
+    /// Whether it is a step, which is made from no image.
+    pub(crate) fn is_step(&self) -> bool {
+        self.image_id.is_empty()
+    }
+
     /// The first twelve digits of the ID.
     pub(crate) fn short_id(&self) -> &str {
         &self.id[..12]

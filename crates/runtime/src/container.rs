@@ -7,6 +7,7 @@ use std::path::Path;
 
 use oci::runtime::{PosixRlimit, Spec};
 use shim::{Rootfs, SeccompProfile, User};
+use sys::mount::DetachedMount;
 use sys::namespace::Namespaces;
 use sys::process::{SingleThreaded, SpawnOptions};
 
@@ -50,6 +51,8 @@ pub struct CreateOptions<'a> {
     pub bundle: &'a Path,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
+    /// Mounts that the caller has opened, by their targets.
+    pub opened: Vec<(&'a Path, OwnedFd)>,
     /// Whether it gets a session keyring of its own.
     pub keyring: Keyring,
 }
@@ -172,7 +175,7 @@ fn plan<'a>(options: &mut CreateOptions<'a>) -> Result<Plan<'a>, Error> {
         entrances: options.cgroup.entrances()?,
         sysctls: sysctl::plan(linux, namespaces.private)?,
         cgroups: mounts.iter().any(is_cgroup).then(|| options.cgroup.mounts()),
-        opened_sources: Vec::new(),
+        opened_sources: opened(&mounts, std::mem::take(&mut options.opened)),
         user: options.user,
         init: options.init,
         filter: filter::compile(options.seccomp, linux, &process.capabilities)?,
@@ -186,6 +189,17 @@ fn plan<'a>(options: &mut CreateOptions<'a>) -> Result<Plan<'a>, Error> {
     .and_then(open_for_user_namespace)
 }
 
+/// The sources that the caller has opened, in the order of the mounts.
+fn opened(mounts: &[mounts::MountPlan], opened: Vec<(&Path, OwnedFd)>) -> Vec<Option<DetachedMount>> {
+    let mut opened: Vec<(&Path, Option<OwnedFd>)> =
+        opened.into_iter().map(|(target, mount)| (target, Some(mount))).collect();
+    let of = |mount: &mounts::MountPlan| {
+        let found = opened.iter_mut().find(|(target, _)| *target == mount.destination)?;
+        found.1.take().map(DetachedMount::from)
+    };
+    mounts.iter().map(of).collect()
+}
+
 fn keyring(options: &CreateOptions<'_>) -> Option<CString> {
     match options.keyring {
         Keyring::Own => CString::new(format!("_ses.{}", options.id)).ok(),
@@ -197,8 +211,11 @@ fn keyring(options: &CreateOptions<'_>) -> Option<CString> {
 fn open_for_user_namespace(mut plan: Plan<'_>) -> Result<Plan<'_>, Error> {
     if plan.namespaces.new.contains(Namespaces::USER) {
         plan.opened_rootfs = Some(setup::open_rootfs(plan.rootfs)?);
-        let open = |mount| setup::open_source(plan.thread, mount);
-        plan.opened_sources = plan.mounts.iter().map(open).collect::<Result<_, Error>>()?;
+        for (mount, opened) in plan.mounts.iter().zip(&mut plan.opened_sources) {
+            if opened.is_none() {
+                *opened = setup::open_source(plan.thread, mount)?;
+            }
+        }
     }
     Ok(plan)
 }

@@ -101,6 +101,7 @@ impl Maker {
             gate: GateKind::Parent,
             bundle: self.bundle.path(),
             preserve_fds: 0,
+            opened: Vec::new(),
             keyring: Keyring::Own,
         })
     }

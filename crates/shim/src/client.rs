@@ -199,7 +199,9 @@ impl Supervisor {
     /// # Errors
     /// The process cannot be watched.
     pub async fn ended(&self) -> io::Result<()> {
-        drop(readable(self.pidfd.clone())?.readable().await?);
+        // The connection's task may watch the same descriptor, and epoll takes each once.
+        let pidfd = Arc::new(self.pidfd.try_clone()?);
+        drop(readable(pidfd)?.readable().await?);
         Ok(())
     }
 }

@@ -31,6 +31,10 @@ pub struct Config {
     pub run_dir: PathBuf,
     /// Where the exit record is written.
     pub exit_path: PathBuf,
+    /// Where mounts of the spec belong whose source is not opened by its path: `Create` carries a descriptor for each, in this
+    /// order, after the network namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opened: Vec<PathBuf>,
     /// An executable of the engine's that is bound read-only over `/sbin/docker-init` and run as process 1 (`--init`).
     pub init: Option<PathBuf>,
 }

@@ -23,7 +23,8 @@ pub struct Request {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestBody {
-    /// Creates the container, up to but without its program. Carries the network namespace, or no descriptor.
+    /// Creates the container, up to but without its program. Carries the network namespace, or none, and then
+    /// the mounts of [`Config::opened`].
     /// Only the first request of a supervisor's life.
     Create(Box<Config>),
     /// Executes the container's program. The reply comes once `execve` has succeeded or failed.

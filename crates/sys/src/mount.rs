@@ -193,6 +193,13 @@ impl DetachedMount {
     }
 }
 
+impl From<OwnedFd> for DetachedMount {
+    /// Takes a descriptor that another process has made of a mount of its own.
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
 impl From<DetachedMount> for OwnedFd {
     fn from(mount: DetachedMount) -> Self {
         mount.fd

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::mount::{Attributes, Context};
+use crate::mount::{Attributes, Context, Depth, DetachedMount};
 use crate::root::Root;
 use crate::{Errno, Result};
 
@@ -21,6 +21,40 @@ pub fn read(layers: &[impl AsRef<Path>]) -> Result<Root> {
     let attributes =
         Attributes::READ_ONLY | Attributes::NO_DEVICES | Attributes::NO_SUID | Attributes::NO_EXEC;
     Ok(Root::new(context.mount(attributes)?.into()))
+}
+
+/// What layers show together, the topmost first, as a mount to be attached elsewhere; with folders for what is written, or else
+/// read-only.
+///
+/// # Errors
+/// As [`read`].
+pub fn mount(layers: &[impl AsRef<Path>], writable: Option<(&Path, &Path)>) -> Result<DetachedMount> {
+    let context = Context::open("overlay")?;
+    context.set("source", "overlay")?;
+    append(&context, layers)?;
+    let mut attributes = Attributes::NO_DEVICES | Attributes::NO_SUID;
+    match writable {
+        Some((upper, work)) => {
+            context.set("upperdir", upper)?;
+            context.set("workdir", work)?;
+            context.set_flag("volatile")?;
+        }
+        None => attributes |= Attributes::READ_ONLY,
+    }
+    context.mount(attributes)
+}
+
+/// A part of what a mount shows that is attached nowhere; links are followed inside it.
+///
+/// # Errors
+/// As `openat2(2)`; `EINVAL` on a kernel before Linux 6.15, which copies attached mounts only.
+pub fn part(mount: DetachedMount, path: &Path) -> Result<DetachedMount> {
+    if path == Path::new("/") {
+        return Ok(mount);
+    }
+    // The mount has to be there until its part is copied.
+    let root = Root::new(mount.into());
+    DetachedMount::copy_of(root.locate(path)?, Depth::Single)
 }
 
 /// Puts layers below an overlay that is being configured, the topmost first.

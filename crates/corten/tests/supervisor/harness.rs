@@ -67,6 +67,7 @@ impl Container {
             },
             run_dir,
             exit_path: directory.path().join("exit.json"),
+            opened: Vec::new(),
             init: None,
         };
         Self { directory, config }

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use command::{AttachSlot, Command, Reply, StopRequest};
 pub(crate) use published::Published;
 pub(crate) use published::{Live, Run};
-pub(crate) use supervision::{Found, find, remove_run_dir};
+pub(crate) use supervision::{Found, find, remove_run_dir, start};
 pub(crate) use task::Task;
 
 use crate::error::Error;

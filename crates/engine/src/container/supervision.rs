@@ -42,6 +42,7 @@ pub(crate) async fn start(
     settings: &Arc<Settings>,
     container: &Published,
     slots: Vec<AttachSlot>,
+    opened: Vec<(PathBuf, OwnedFd)>,
 ) -> Result<Run, Error> {
     let prepared = {
         let (shared, settings) = (shared.clone(), settings.clone());
@@ -54,7 +55,7 @@ pub(crate) async fn start(
     };
     let prepared = prepared.await.expect("preparing a start does not panic")?;
     let endpoints = prepared.endpoints.clone();
-    match launch(shared, settings, prepared, slots).await {
+    match launch(shared, settings, prepared, slots, opened).await {
         Ok(run) => Ok(run),
         Err(error) => {
             shared.release_endpoints(&endpoints);
@@ -188,6 +189,7 @@ fn config(
         log: logging::log(settings, name, files)?,
         run_dir,
         exit_path: files.exit_record(),
+        opened: Vec::new(),
         init: (host.init == Some(true)).then(|| shared.init_program()).transpose()?,
     })
 }
@@ -211,16 +213,17 @@ fn stdin_mode(settings: &Settings) -> StdinMode {
 async fn launch(
     shared: &Shared,
     settings: &Settings,
-    prepared: Prepared,
+    mut prepared: Prepared,
     slots: Vec<AttachSlot>,
+    opened: Vec<(PathBuf, OwnedFd)>,
 ) -> Result<Run, Error> {
     let id = settings.id.as_str();
     let lost = |reason: String| Error::SupervisorLost { action: "start", id: id.to_owned(), reason };
     let (client, events) = shared.launcher.supervisor().map_err(|error| lost(chain(&error)))?;
-    let mut requests = vec![(
-        RequestBody::Create(Box::new(prepared.config)),
-        prepared.sandbox.into_iter().collect::<Vec<_>>(),
-    )];
+    let (targets, opened): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
+    prepared.config.opened = targets;
+    let descriptors: Vec<OwnedFd> = prepared.sandbox.into_iter().chain(opened).collect();
+    let mut requests = vec![(RequestBody::Create(Box::new(prepared.config)), descriptors)];
     let mut services = Vec::new();
     if let Some((service, sockets)) = prepared.names {
         requests.push(serve_names(service, Some(sockets)));

@@ -204,7 +204,7 @@ impl Task {
             let _ = before.ended().await;
         }
         let slots = std::mem::take(&mut self.slots);
-        match supervision::start(&self.shared, &self.settings, &self.current, slots).await {
+        match supervision::start(&self.shared, &self.settings, &self.current, slots, Vec::new()).await {
             Ok(run) => {
                 self.current.state.status = Status::Running;
                 self.current.state.error.clear();

@@ -25,6 +25,17 @@ pub(super) fn mounts(
         further.retain(|mount| mount.destination() != Path::new(&asked.target));
         further.push(requested(asked, at_start)?);
     }
+    if settings.is_step() {
+        // What a command of a build has over a folder is all that it sees there.
+        let is_hidden = |mount: &Mount| {
+            let mut asked = settings.mounts.iter().map(|asked| Path::new(&asked.target));
+            asked.any(|target| mount.destination() != target && mount.destination().starts_with(target))
+        };
+        let is_asked = |mount: &Mount| {
+            settings.mounts.iter().any(|asked| mount.destination() == Path::new(&asked.target))
+        };
+        further.retain(|mount| is_asked(mount) || !is_hidden(mount));
+    }
     // Outer folders first: a volume at /etc does not hide the engine's files there.
     further.sort_by_key(|mount| mount.destination().components().count());
     mounts.extend(further);

@@ -203,6 +203,7 @@ fn make_with(
         gate: GateKind::Listener(listener),
         bundle: &bundle.path,
         preserve_fds: asked.preserve_fds + sockets,
+        opened: Vec::new(),
         keyring: if asked.no_new_keyring { Keyring::Inherited } else { Keyring::Own },
     })?;
     let recorded = record(directory, asked, bundle, &created, cgroup_path);

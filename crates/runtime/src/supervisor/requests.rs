@@ -72,7 +72,11 @@ impl Supervisor {
         }
         reset_oom_score(&mut config.spec);
         super::belong_to(&config);
-        let created = make(&config, descriptors.pop());
+        let Some(named) = descriptors.len().checked_sub(config.opened.len()) else {
+            return Err(invalid("mounts without descriptors"));
+        };
+        let opened = descriptors.split_off(named);
+        let created = make(&config, descriptors.pop(), opened);
         let (container, process) = match created {
             Ok(created) => created,
             Err(failure) => {
@@ -316,7 +320,11 @@ fn run_poststart(config: &shim::Config, pid: i32) {
     }
 }
 
-fn make(config: &Config, netns: Option<OwnedFd>) -> Result<(Container, Process), Failure> {
+fn make(
+    config: &Config,
+    netns: Option<OwnedFd>,
+    opened: Vec<OwnedFd>,
+) -> Result<(Container, Process), Failure> {
     let spec = &config.spec;
     let process = spec.process().as_ref().ok_or_else(|| invalid("process is missing"))?;
     let terminal = process.terminal() == Some(true);
@@ -339,6 +347,7 @@ fn make(config: &Config, netns: Option<OwnedFd>) -> Result<(Container, Process),
         gate: GateKind::Parent,
         bundle: &config.run_dir,
         preserve_fds: 0,
+        opened: config.opened.iter().map(|target| target.as_path()).zip(opened).collect(),
         keyring: Keyring::Own,
     });
     let created = match made {
