@@ -1,5 +1,7 @@
 //! Credentials for a registry, as clients send them.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -7,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// The request header that carries an [`AuthConfig`].
 pub const HEADER: &str = "X-Registry-Auth";
+
+/// The request header of a build that carries credentials for any number of registries, by their addresses.
+pub const CONFIG_HEADER: &str = "X-Registry-Config";
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -93,6 +98,23 @@ impl AuthConfig {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// Reads the value of [`CONFIG_HEADER`]: base64url of a JSON object. An empty one is no credentials.
+///
+/// # Errors
+/// Where it is not that.
+pub fn decode_config(header: &str) -> Result<BTreeMap<String, AuthConfig>, Error> {
+    let header = header.trim();
+    if header.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(crate::json::from_slice(&BASE64.decode(header)?)?)
+}
+
+/// Writes the value of [`CONFIG_HEADER`].
+pub fn encode_config(config: &BTreeMap<String, AuthConfig>) -> String {
+    BASE64.encode(serde_json::to_vec(config).expect("a map of structs of strings"))
 }
 
 #[cfg(test)]

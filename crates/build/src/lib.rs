@@ -1,4 +1,53 @@
 //! Builds images from Dockerfiles.
+//!
+//! ```text
+//! Request ── dockerfile::plan ──> Plan ── solve ──> a result for each vertex ── output ──> image
+//!                │                          │
+//!        configurations of bases     cache: key -> layers
+//!        (Host::pull)                execute: COPY into a new layer, RUN by Host::run
+//! ```
+//!
+//! - [`solve`] goes through the vertices; each waits for its inputs only, so that independent stages run at the same time.
+//! - A **key** is the digest of all that decides what a vertex does: its operation, and the keys of its inputs. Files that are
+//!   copied or bound from a context or a stage count by what is in them, never by times.
+//! - [`cache`] keeps layers by key in the image store ([`image::Kept`]), with notes from which [`cache::explain`] can tell why
+//!   there was no result.
+//! - [`execute`] makes layers: the folder that is written to becomes the layer, and its tar is only hashed.
+//! - [`Host`] is what a build needs of an engine: commands that run in containers, and images that are pulled. This crate
+//!   knows no engine.
+//! - [`context`] brings what is elsewhere: files by HTTP, with the client that [`registry`] has, and repositories by the `git`
+//!   program; [`archive`] unpacks what comes as a tar.
+//!
+//! It is *not* a Dockerfile parser ([`dockerfile`]) and serves no HTTP.
+//!
+//! # Disk
+//!
+//! | path | what |
+//! |---|---|
+//! | `<lib>/build/work/` | files of builds that are under way; emptied at the start |
+//! | `<lib>/build/caches/<name>/` | folders of `RUN --mount=type=cache` |
+//! | `<lib>/build/contexts/<name>` | what is known of files of contexts, so that they need not be read again |
 
+pub mod archive;
+mod builder;
+mod cache;
 pub mod context;
+mod error;
+mod execute;
 pub mod files;
+mod host;
+mod output;
+mod progress;
+mod request;
+mod solve;
+mod work;
+
+pub use builder::Builder;
+pub use cache::{CacheFilter, CacheRecord, Pruned};
+pub use error::{Error, Failure};
+pub use execute::WritableLayer;
+pub use host::{Command, CommandBind, CommandEnd, CommandMount, Host, PullSink};
+pub use output::Built;
+pub use progress::{Event, Progress};
+pub use request::{Context, NamedSource, NoCache, Request};
+pub use work::WorkFolder;

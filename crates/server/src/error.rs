@@ -47,9 +47,18 @@ pub enum Error {
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// A build failed.
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    /// What a build is to be made of is not there.
+    #[error("{0}")]
+    NoContext(String),
     /// The images refused or failed.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// The layers of an image cannot be read together.
+    #[error("read the layers of an image: {0}")]
+    Tree(#[source] io::Error),
     /// A registry refused or failed.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -83,10 +92,12 @@ impl Error {
             Self::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Login(_) => StatusCode::UNAUTHORIZED,
             Self::Engine(error) => engine_status(error),
+            Self::Build(error) => build_status(error),
+            Self::NoContext(_) => StatusCode::NOT_FOUND,
             Self::Image(error) => image_status(error),
             Self::Registry(error) => registry_status(error),
             Self::Network(error) => network_status(error),
-            Self::Socket(_) | Self::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Socket(_) | Self::Task(_) | Self::Tree(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -165,6 +176,18 @@ fn image_status(error: &image::Error) -> StatusCode {
         image::ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         image::ErrorKind::Conflict => StatusCode::CONFLICT,
         image::ErrorKind::System => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn build_status(error: &build::Error) -> StatusCode {
+    use build::Error as E;
+    match error {
+        E::Dockerfile { .. } | E::Tag { .. } | E::Remote(_) | E::NoContext | E::Unsupported(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        E::Image(error) => image_status(error),
+        E::Shared(error) => build_status(error),
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

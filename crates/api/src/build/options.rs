@@ -53,6 +53,10 @@ pub struct BuildOptions {
     pub security_opt: Vec<String>,
     /// `outputs`, as JSON.
     pub outputs: String,
+    /// Whether containers of steps stay after a build that succeeds (`rm=0`).
+    pub keeps_containers: bool,
+    /// Whether containers of steps go also after a build that fails (`forcerm`).
+    pub always_removes: bool,
 }
 
 impl BuildOptions {
@@ -82,6 +86,8 @@ impl BuildOptions {
             isolation: query.text("isolation"),
             security_opt: query.all("securityopt").into_iter().filter(|text| !text.is_empty()).collect(),
             outputs: query.text("outputs"),
+            keeps_containers: !query.text("rm").is_empty() && !query.flag("rm"),
+            always_removes: query.flag("forcerm"),
         })
     }
 
@@ -93,7 +99,8 @@ impl BuildOptions {
             .flag("q", self.quiet)
             .flag("nocache", self.no_cache)
             .text("pull", if self.pull { "1" } else { "" })
-            .flag("rm", true)
+            .text("rm", if self.keeps_containers { "0" } else { "1" })
+            .flag("forcerm", self.always_removes)
             .text("networkmode", &self.network)
             .text("target", &self.target)
             .text("remote", &self.remote)

@@ -68,6 +68,9 @@ pub enum Error {
     /// A socket could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The builder could not be opened.
+    #[error("open the builder: {0}")]
+    Builder(#[from] build::Error),
     /// The engine could not be opened.
     #[error("{}", chain(.0))]
     Engine(#[from] engine::OpenError),
@@ -141,7 +144,9 @@ async fn serve(settings: Settings) -> Result<(), Error> {
     let connections = TaskTracker::new();
     let engine = Engine::open(settings.engine).await?;
     let images = engine.images().clone();
-    let api = Arc::new(Api::new(engine, settings.registries));
+    let (lib, run) = (engine.config().lib.join("build"), engine.config().run.join("build"));
+    let builder = build::Builder::open(&lib, &run, Arc::clone(&images))?;
+    let api = Arc::new(Api::new(engine, settings.registries, builder));
     sys::allocator::release_unused();
     let mut serving = tokio::task::JoinSet::new();
     let mut names = Vec::new();

@@ -35,7 +35,11 @@ impl Api {
             let volumes: Vec<Volume> = self.engine.volumes_usage().await?;
             usage.volumes = Some(volumes);
         }
-        usage.build_cache = asked.build_cache.then(Vec::new);
+        if asked.build_cache {
+            let builder = self.builder.clone();
+            let records = tokio::task::spawn_blocking(move || builder.records()).await?;
+            usage.build_cache = Some(records.into_iter().map(super::build::describe).collect());
+        }
         Ok(json(StatusCode::OK, &usage))
     }
 

@@ -1,10 +1,10 @@
-//! The files of containers: what was changed, and all of them.
+//! The files of containers: what was changed, and all of them; the files of images.
 
 use api::container::{Change, ChangeKind};
 use http::StatusCode;
 
 use super::Api;
-use super::chunks::written;
+use super::chunks::{self, written};
 use crate::error::Error;
 use crate::http::{Response, json, stream};
 
@@ -20,6 +20,28 @@ impl Api {
     pub(super) async fn export(&self, id: &str) -> Result<Response, Error> {
         let export = self.engine.export(id).await?;
         Ok(stream("application/octet-stream", written(move |out| export.write(out))))
+    }
+
+    /// All files of an image; Corten's own, for outputs of builds.
+    pub(super) async fn image_tree(&self, name: String) -> Result<Response, Error> {
+        let images = self.engine.images().clone();
+        let open = move || -> Result<_, Error> {
+            let mut folders = images.layer_folders(&images.resolve(&name)?);
+            let mut seen = std::collections::HashSet::new();
+            // The kernel refuses one tree twice, and a lower copy shows nothing more.
+            folders.retain(|folder| seen.insert(folder.clone()));
+            if folders.is_empty() {
+                return Ok(None);
+            }
+            let root = sys::overlay::read(&folders).and_then(|root| root.open_directory("/"));
+            Ok(Some(root.map_err(|errno| Error::Tree(errno.into()))?))
+        };
+        let root = tokio::task::spawn_blocking(open).await??;
+        let write = move |out: &mut chunks::Outlet| match root {
+            Some(root) => image::write_root(root, out),
+            None => std::io::Write::write_all(out, &[0; 1024]).map_err(image::TreeError::Write),
+        };
+        Ok(stream("application/x-tar", written(write)))
     }
 }
 

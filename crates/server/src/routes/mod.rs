@@ -3,6 +3,7 @@
 mod attach;
 mod auth;
 mod blocking;
+mod build;
 mod check;
 mod chunks;
 mod commit;
@@ -46,13 +47,16 @@ use route::{Route, resolve};
 pub struct Api {
     engine: Engine,
     registries: Arc<Registries>,
+    builder: ::build::Builder,
+    builds: build::Running,
     about: system::About,
 }
 
 impl Api {
-    /// The API of `engine`, which pulls from `registries`.
-    pub fn new(engine: Engine, registries: Registries) -> Self {
-        Self { engine, registries: Arc::new(registries), about: system::About::of_host() }
+    /// The API of `engine`, which pulls from `registries` and builds with `builder`.
+    pub fn new(engine: Engine, registries: Registries, builder: ::build::Builder) -> Self {
+        let (registries, about) = (Arc::new(registries), system::About::of_host());
+        Self { engine, registries, builder, builds: build::Running::default(), about }
     }
 }
 
@@ -106,8 +110,12 @@ impl Api {
             Route::ImageHistory(name) => self.image_history(name, &call).await,
             Route::TagImage(name) => self.tag_image(name, &call).await,
             Route::RemoveImage(name) => self.remove_image(name, &call).await,
+            Route::Build => self.build(call).await,
+            Route::PruneBuilds => self.prune_builds(&call).await,
+            Route::CancelBuild => self.cancel_build(&call),
             Route::LoadImages => self.load_images(call).await,
             Route::SaveImages => self.save_images(None, &call).await,
+            Route::ImageTree(name) => self.image_tree(name).await,
             Route::SaveImage(name) => self.save_images(Some(name), &call).await,
             Route::PushImage(name) => self.push_image(&name, &call),
             Route::PruneContainers => self.prune_containers(&call).await,

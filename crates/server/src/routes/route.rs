@@ -46,9 +46,13 @@ pub(super) enum Route {
     ImageHistory(String),
     TagImage(String),
     RemoveImage(String),
+    Build,
+    PruneBuilds,
+    CancelBuild,
     LoadImages,
     SaveImages,
     SaveImage(String),
+    ImageTree(String),
     PullImage,
     PushImage(String),
     PruneContainers,
@@ -105,6 +109,7 @@ fn get(path: &[&str]) -> Option<Route> {
         ["images", "search"] => Route::SearchImages,
         ["images", "get"] => Route::SaveImages,
         ["images", name @ .., "get"] if !name.is_empty() => Route::SaveImage(name.join("/")),
+        ["images", name @ .., "tree"] if !name.is_empty() => Route::ImageTree(name.join("/")),
         ["images", name @ .., "json"] => Route::InspectImage(name.join("/")),
         ["images", name @ .., "history"] if !name.is_empty() => Route::ImageHistory(name.join("/")),
         ["distribution", name @ .., "json"] if !name.is_empty() => Route::Distribution(name.join("/")),
@@ -120,6 +125,9 @@ fn post(path: &[&str]) -> Option<Route> {
     Some(match path {
         ["auth"] => Route::Login,
         ["commit"] => Route::Commit,
+        ["build"] => Route::Build,
+        ["build", "prune"] => Route::PruneBuilds,
+        ["build", "cancel"] => Route::CancelBuild,
         ["system", "check"] => Route::Check,
         ["containers", "create"] => Route::CreateContainer,
         ["containers", "prune"] => Route::PruneContainers,
@@ -165,7 +173,7 @@ fn delete(path: &[&str]) -> Option<Route> {
 /// The parts of the API that are not served, in words.
 fn unsupported(path: &[&str]) -> Option<&'static str> {
     Some(match path {
-        ["build", ..] | ["session"] | ["grpc"] => "building images",
+        ["session"] | ["grpc"] => "building with BuildKit",
         ["containers", _, "update"] => "updating a container",
         ["containers", _, "stats"] => "container statistics",
         ["containers", _, "archive"] => "copying files into or out of a container",
@@ -222,7 +230,7 @@ mod tests {
     #[test]
     fn unserved_part_is_named() {
         for (path, word) in
-            [("/build", "building"), ("/services/create", "swarm"), ("/containers/a/stats", "statistics")]
+            [("/grpc", "BuildKit"), ("/services/create", "swarm"), ("/containers/a/stats", "statistics")]
         {
             let error = route(Method::POST, path).unwrap_err();
             assert!(error.to_string().contains(word), "{error}");

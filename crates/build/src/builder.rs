@@ -1,0 +1,168 @@
+//! The builder as the server sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dockerfile::plan::Remote;
+use image::ImageStore;
+use registry::Registry;
+use tokio::sync::Semaphore;
+
+use crate::cache::{Cache, CacheFilter, CacheRecord, Pruned};
+use crate::context::{git, http};
+use crate::error::Error;
+use crate::host::Host;
+use crate::output::{self, Built};
+use crate::progress::Progress;
+use crate::request::{Context, Request};
+use crate::solve::{self, Turns};
+use crate::work::{Work, WorkFolder, make_folder};
+
+/// Builds images. Clones are one builder.
+#[derive(Clone)]
+pub struct Builder {
+    shared: Arc<Shared>,
+}
+
+/// What all builds have in common.
+pub(crate) struct Shared {
+    pub(crate) images: Arc<ImageStore>,
+    pub(crate) cache: Cache,
+    pub(crate) work: Work,
+    pub(crate) folder: PathBuf,
+    /// Where secrets are while commands use them.
+    pub(crate) secrets: Work,
+    pub(crate) turns: Turns,
+    /// Who has the folders of cache mounts.
+    pub(crate) caches: Turns,
+    /// Commands that may run at the same time.
+    pub(crate) commands: Semaphore,
+}
+
+impl Shared {
+    /// Removes the lists of files of results that are no longer there.
+    fn forget_listings(&self) -> Result<(), Error> {
+        let folder = self.folder.join("listings");
+        let known = self.cache.names();
+        for entry in std::fs::read_dir(&folder).map_err(Error::io("read folder", &folder))? {
+            let entry = entry.map_err(Error::io("read folder", &folder))?;
+            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
+                std::fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Builder {
+    /// Opens the builder whose files are in `folder`; what must not survive a reboot is in `run`.
+    ///
+    /// # Errors
+    /// When its files or the image store cannot be read or written.
+    pub fn open(folder: &Path, run: &Path, images: Arc<ImageStore>) -> Result<Self, Error> {
+        for folder in [
+            folder,
+            &folder.join("empty"),
+            &folder.join("listings"),
+            &folder.join("contexts"),
+            &folder.join("caches"),
+        ] {
+            make_folder(folder)?;
+        }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Shared {
+            cache: Cache::open(Arc::clone(&images))?,
+            images,
+            work: Work::open(&folder.join("work"))?,
+            folder: folder.to_owned(),
+            secrets: Work::open(&run.join("secrets"))?,
+            turns: Turns::default(),
+            caches: Turns::default(),
+            commands: Semaphore::new(processors.max(2) * 2),
+        };
+        shared.forget_listings()?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Builds an image; `host` runs its commands and pulls its bases. Dropping the future cancels the build.
+    ///
+    /// # Errors
+    /// Why there is none. Results of steps that succeeded are kept.
+    pub async fn build(
+        &self,
+        request: Request,
+        host: Arc<dyn Host>,
+        progress: Progress,
+    ) -> Result<Built, Error> {
+        let shared = Arc::clone(&self.shared);
+        let solved = solve::solve(&shared, Arc::new(request), host, &progress).await;
+        let built = match solved {
+            Ok(solved) => output::image(&shared, solved, &progress).await,
+            Err(error) => Err(error),
+        };
+        // Off everybody's way; without it, only the order of removal is less exact.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = shared.cache.save() {
+                tracing::warn!(%error, "cannot write down which results of builds were used");
+            }
+        });
+        built
+    }
+
+    /// A new, empty folder, for files that a client sends.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work_folder(&self) -> Result<WorkFolder, Error> {
+        self.shared.work.folder()
+    }
+
+    /// Fetches the context of a build that is at an address or in a repository, and the Dockerfile where that is all there is.
+    ///
+    /// # Errors
+    /// When `remote` is no address, or what is there cannot be had.
+    pub async fn fetch_context(
+        &self,
+        remote: &str,
+        client: &Registry,
+        ssh_agent: Option<PathBuf>,
+    ) -> Result<(Context, Option<Vec<u8>>), Error> {
+        let folder = self.shared.work.folder()?;
+        let found = Remote::of_context(remote)
+            .map_err(|error| Error::Dockerfile { error: Box::new(error), excerpt: String::new() })?;
+        let mut dockerfile = None;
+        match found {
+            None => return Err(Error::Remote(remote.to_owned())),
+            Some(Remote::Git(git)) => {
+                let proxies = client.proxies_with_passwords().clone();
+                let options = git::Options { proxies, ssh_agent, ..git::Options::default() };
+                let resolved = git::resolve(&git, &options).await?;
+                git::fetch(&git, &resolved, folder.path(), &options).await?;
+            }
+            Some(Remote::Http(http)) => {
+                let found =
+                    http::fetch_context(client, &http.url, folder.path(), Arc::new(|_, _| {})).await?;
+                if let http::Context::Dockerfile(text) = found {
+                    dockerfile = Some(text);
+                }
+            }
+        }
+        let path = folder.path().to_owned();
+        Ok((Context::work(folder).map_err(Error::io("open", path))?, dockerfile))
+    }
+
+    /// What is kept of earlier builds, the least recently used first. Blocks.
+    pub fn records(&self) -> Vec<CacheRecord> {
+        self.shared.cache.records()
+    }
+
+    /// Removes what is kept of earlier builds. Blocks.
+    ///
+    /// # Errors
+    /// When the image store cannot be written.
+    pub fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
+        let pruned = self.shared.cache.prune(filter)?;
+        self.shared.forget_listings()?;
+        Ok(pruned)
+    }
+}

@@ -1,0 +1,225 @@
+//! What the cache takes of the disk, and taking some of it back.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use oci::Digest;
+
+use super::{Cache, Entry};
+use crate::error::Error;
+
+/// A result, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRecord {
+    /// Its key.
+    pub id: Digest,
+    /// The result below it.
+    pub parent: Option<Digest>,
+    /// `regular`, or `exec.cachemount` for the folder of a cache mount.
+    pub kind: &'static str,
+    /// What made it.
+    pub description: String,
+    /// Whether images have its layer.
+    pub is_shared: bool,
+    /// Whether other results are made of it.
+    pub is_used: bool,
+    /// Bytes in the files of its layer.
+    pub size: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was used last.
+    pub last_used: Timestamp,
+    /// How often it was used.
+    pub uses: u64,
+}
+
+/// What is to go.
+#[derive(Clone, Debug, Default)]
+pub struct CacheFilter {
+    /// Also what other results are made of, and what images have.
+    pub all: bool,
+    /// Only what was not used since.
+    pub unused_since: Option<Timestamp>,
+    /// Only these, by whole keys or their beginnings.
+    pub ids: Vec<String>,
+    /// Bytes that may stay; the newest do.
+    pub keep: u64,
+}
+
+/// What went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Keys.
+    pub ids: Vec<String>,
+    /// Bytes.
+    pub reclaimed: u64,
+}
+
+impl Cache {
+    /// All results, the least recently used first.
+    pub(crate) fn records(&self) -> Vec<CacheRecord> {
+        let entries = self.entries().clone();
+        let by_result: HashMap<&Digest, &Digest> =
+            entries.iter().map(|(key, entry)| (&entry.note.result, key)).collect();
+        let needed: BTreeSet<&Digest> =
+            entries.values().filter_map(|entry| entry.note.identity.base.as_ref()).collect();
+        let record = |(key, entry): (&Digest, &Entry)| {
+            let note = &entry.note;
+            CacheRecord {
+                id: key.clone(),
+                parent: note
+                    .identity
+                    .base
+                    .as_ref()
+                    .and_then(|base| by_result.get(base))
+                    .map(|key| (*key).clone()),
+                kind: "regular",
+                description: note.name.clone(),
+                is_shared: note.layer.as_ref().is_some_and(|layer| self.images.is_in_image(layer)),
+                is_used: needed.contains(&note.result),
+                size: note
+                    .layer
+                    .as_ref()
+                    .map_or(0, |layer| self.images.layer_sizes(std::slice::from_ref(layer))[0]),
+                created: note.created,
+                last_used: note.last_used,
+                uses: note.uses,
+            }
+        };
+        let mut records: Vec<CacheRecord> = entries.iter().map(record).collect();
+        records.sort_by(|one, other| (one.last_used, &one.id).cmp(&(other.last_used, &other.id)));
+        records
+    }
+
+    /// Releases results; those that others are made of stay with them.
+    pub(crate) fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
+        let records = self.records();
+        let mut total: u64 =
+            records.iter().filter(|record| !record.is_shared).map(|record| record.size).sum();
+        let mut going: BTreeSet<Digest> = BTreeSet::new();
+        let mut leaves = Leaves::of(&records);
+        while let Some(record) = leaves.oldest() {
+            if filter.keep > 0 && total <= filter.keep {
+                break;
+            }
+            if filter.takes(record) {
+                total = total.saturating_sub(if record.is_shared { 0 } else { record.size });
+                going.insert(record.id.clone());
+                leaves.remove(record);
+            }
+        }
+        let ids: Vec<String> = going.iter().map(ToString::to_string).collect();
+        self.entries().retain(|key, _| !going.contains(key));
+        let reclaimed = self.images.release_kept(&ids)?;
+        Ok(Pruned { ids, reclaimed })
+    }
+}
+
+impl CacheFilter {
+    fn takes(&self, record: &CacheRecord) -> bool {
+        let is_named = self.ids.is_empty()
+            || self
+                .ids
+                .iter()
+                .any(|id| record.id.as_str().starts_with(id) || record.id.hex().starts_with(id));
+        let is_old = self.unused_since.is_none_or(|since| record.last_used < since);
+        is_named && is_old && (self.all || !record.is_shared)
+    }
+}
+
+/// Results that no other is made of, the least recently used first.
+struct Leaves<'a> {
+    records: HashMap<&'a Digest, &'a CacheRecord>,
+    /// How many results are made of each.
+    children: HashMap<&'a Digest, usize>,
+    leaves: BTreeSet<(Timestamp, &'a Digest)>,
+}
+
+impl<'a> Leaves<'a> {
+    fn of(records: &'a [CacheRecord]) -> Self {
+        let mut children: HashMap<&Digest, usize> = HashMap::new();
+        for parent in records.iter().filter_map(|record| record.parent.as_ref()) {
+            *children.entry(parent).or_default() += 1;
+        }
+        let is_leaf = |record: &&CacheRecord| !children.contains_key(&record.id);
+        let leaves = records.iter().filter(is_leaf).map(|record| (record.last_used, &record.id)).collect();
+        Self { records: records.iter().map(|record| (&record.id, record)).collect(), children, leaves }
+    }
+
+    /// The next one, which is a leaf no longer.
+    fn oldest(&mut self) -> Option<&'a CacheRecord> {
+        let (_, id) = self.leaves.pop_first()?;
+        self.records.get(id).copied()
+    }
+
+    /// Takes one out, so that what it was made of may be a leaf.
+    fn remove(&mut self, record: &'a CacheRecord) {
+        let Some(parent) = &record.parent else { return };
+        let Some(count) = self.children.get_mut(parent) else { return };
+        *count -= 1;
+        if let (0, Some(parent)) = (*count, self.records.get(parent)) {
+            self.leaves.insert((parent.last_used, &parent.id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str, parent: Option<&str>, used: i64) -> CacheRecord {
+        let id = |name: &str| Digest::of(name.as_bytes());
+        let time = Timestamp::from_second(used).unwrap();
+        CacheRecord {
+            id: id(name),
+            parent: parent.map(id),
+            kind: "regular",
+            description: name.into(),
+            is_shared: false,
+            is_used: false,
+            size: 1,
+            created: time,
+            last_used: time,
+            uses: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_made_of_something_goes_before_it_and_the_oldest_first() {
+        let records = [
+            record("a", None, 9),
+            record("b", Some("a"), 1),
+            record("c", Some("a"), 5),
+            record("d", Some("gone"), 3),
+        ];
+        let mut leaves = Leaves::of(&records);
+        let mut order = Vec::new();
+        while let Some(record) = leaves.oldest() {
+            order.push(record.description.as_str());
+            leaves.remove(record);
+        }
+        assert_eq!(order, ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn what_stays_keeps_what_it_is_made_of() {
+        let records = [record("a", None, 1), record("b", Some("a"), 2)];
+        let mut leaves = Leaves::of(&records);
+        assert_eq!(leaves.oldest().map(|record| record.description.as_str()), Some("b"));
+        assert!(leaves.oldest().is_none());
+    }
+
+    #[test]
+    fn filter_takes_what_matches_only() {
+        let one = CacheRecord { is_shared: true, ..record("a", None, 5) };
+        let since = |second| Some(Timestamp::from_second(second).unwrap());
+        assert!(!CacheFilter::default().takes(&one));
+        let all = CacheFilter { all: true, ..CacheFilter::default() };
+        assert!(all.takes(&one));
+        assert!(!CacheFilter { unused_since: since(5), ..all.clone() }.takes(&one));
+        assert!(CacheFilter { unused_since: since(6), ..all.clone() }.takes(&one));
+        let id = one.id.hex()[..12].to_owned();
+        assert!(CacheFilter { ids: vec![id], ..all.clone() }.takes(&one));
+        assert!(!CacheFilter { ids: vec!["x".into()], ..all }.takes(&one));
+    }
+}

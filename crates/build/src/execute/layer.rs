@@ -1,0 +1,68 @@
+//! A layer in the making.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use image::{Ingest, OverlayParts};
+use oci::Digest;
+
+use crate::error::Error;
+
+/// A snapshot that becomes a layer. Dropping it removes it.
+#[derive(Debug)]
+pub struct WritableLayer {
+    ingest: Arc<Ingest>,
+    id: String,
+    parts: OverlayParts,
+    is_finished: bool,
+}
+
+impl WritableLayer {
+    /// An empty one over these layers.
+    pub(crate) fn begin(ingest: &Arc<Ingest>, below: &[Digest]) -> Result<Self, Error> {
+        let id = new_id();
+        let parts = ingest.begin_layer(&id, below)?;
+        Ok(Self { ingest: Arc::clone(ingest), id, parts, is_finished: false })
+    }
+
+    /// The snapshot's name: 64 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The folder that has what is changed.
+    pub(crate) fn upper(&self) -> &Path {
+        &self.parts.upper
+    }
+
+    /// The folder that has what is changed, and the one beside it that an overlay needs.
+    pub(crate) fn folders(&self) -> (&Path, &Path) {
+        (&self.parts.upper, &self.parts.work)
+    }
+
+    /// Makes the layer, which is empty where nothing was changed.
+    pub(crate) fn finish(mut self) -> Result<Digest, Error> {
+        let layer = self.ingest.finish_layer(&self.id)?;
+        self.is_finished = true;
+        Ok(layer)
+    }
+}
+
+impl Drop for WritableLayer {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        if let Err(error) = self.ingest.remove_layer(&self.id) {
+            tracing::warn!(snapshot = %self.id, %error, "left for the next start to remove");
+        }
+    }
+}
+
+/// A new name for a snapshot. Its first digits are not all decimal: they may become a host name.
+fn new_id() -> String {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).expect("the kernel's random source never fails once it is seeded");
+    bytes[0] |= 0xa0;
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,12 @@
+//! Doing what there is no result of: making layers.
+
+mod copy;
+mod epoch;
+mod layer;
+mod mounts;
+mod run;
+mod stubs;
+
+pub(crate) use copy::{Looked, Memories, copy, make_folder};
+pub use layer::WritableLayer;
+pub(crate) use run::run;

@@ -1,0 +1,335 @@
+//! What a build is asked for, in both ways.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::build::{BuildOptions, BuildRequest, ContextSource};
+use base64::Engine as _;
+use build::{Context, NamedSource, NoCache, Request, WorkFolder};
+use dockerfile::ignore::Matcher;
+use dockerfile::lint::Report;
+use dockerfile::plan::Options;
+use oci::{Platform, Reference};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::super::Api;
+use crate::error::Error;
+use crate::http::Call;
+
+/// The most that the line of a request may have: secrets and Dockerfiles are in it.
+const MAX_REQUEST: u64 = 32 << 20;
+/// The most that a Dockerfile or a file with ignored patterns may have.
+const MAX_FILE: u64 = 16 << 20;
+
+/// A build, and how its client wants to be told of it.
+pub(super) struct Asked {
+    pub(super) request: Request,
+    pub(super) style: Style,
+    /// By which it can be cancelled.
+    pub(super) id: String,
+    /// The result of a check, where only that is wanted.
+    pub(super) report: Option<Report>,
+}
+
+/// How a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Classic { quiet: bool },
+    Own,
+}
+
+impl Api {
+    /// Docker's way: parameters, and a tar as the body.
+    pub(super) async fn read_classic(&self, call: Call) -> Result<Asked, Error> {
+        let options = BuildOptions::from_query(&call.query())?;
+        check(&options)?;
+        let tags = options.tags.iter().map(|tag| reference(tag)).collect::<Result<_, _>>()?;
+        let platform = platform(&options.platform)?;
+        let fetched = match options.remote.as_str() {
+            "" => None,
+            remote => Some(self.builder.fetch_context(remote, self.registries.client(), None).await?),
+        };
+        let folder = self.builder.work_folder()?;
+        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
+        let name = options.dockerfile.clone();
+        let read = move || {
+            let (context, text) = match fetched {
+                Some(fetched) => fetched,
+                None => (unpacked(&mut reader, folder)?, None),
+            };
+            let (name, dockerfile) = match text {
+                Some(text) => ("Dockerfile".to_owned(), text),
+                None => dockerfile(&context, &name)?,
+            };
+            let ignore = ignore(&context, &name)?;
+            Ok::<_, Error>((name, dockerfile, context.without(ignore)))
+        };
+        let (name, dockerfile, context) = tokio::task::spawn_blocking(read).await??;
+        let request = Request {
+            name,
+            dockerfile,
+            context: Some(Arc::new(context)),
+            target: options.target,
+            // One without a value is that of the client's environment, which has none.
+            build_args: options
+                .build_args
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            labels: options.labels,
+            tags,
+            platform,
+            no_cache: if options.no_cache { NoCache::All } else { NoCache::Nothing },
+            pull: options.pull,
+            network: options.network,
+            extra_hosts: options.extra_hosts,
+            limits: options.limits,
+            ..Request::default()
+        };
+        let style = Style::Classic { quiet: options.quiet };
+        Ok(Asked { request, style, id: options.build_id, report: None })
+    }
+
+    /// Corten's way: a line that says everything, and then, maybe, a tar.
+    pub(super) async fn read_own(&self, call: Call) -> Result<Asked, Error> {
+        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
+        let read = move || {
+            let mut line = Vec::new();
+            let cut = |error: std::io::Error| Error::BadRequest(format!("read the request body: {error}"));
+            reader.by_ref().take(MAX_REQUEST).read_until(b'\n', &mut line).map_err(cut)?;
+            let asked: BuildRequest = api::json::from_slice(&line)?;
+            Ok::<_, Error>((asked, reader))
+        };
+        let (asked, mut reader) = tokio::task::spawn_blocking(read).await??;
+        let fetched = self.fetch_remotes(&asked).await?;
+        let folder = self.builder.work_folder()?;
+        tokio::task::spawn_blocking(move || asked_of(asked, &mut reader, folder, fetched)).await?
+    }
+
+    /// Fetches contexts that are elsewhere; the build's own has no name.
+    async fn fetch_remotes(&self, asked: &BuildRequest) -> Result<Fetched, Error> {
+        let own = [(String::new(), &asked.context)];
+        let named = asked.contexts.iter().map(|(name, source)| (name.clone(), source));
+        let mut fetched = Fetched::new();
+        for (name, source) in own.into_iter().chain(named) {
+            if let ContextSource::Remote(remote) = source {
+                let agent = asked.ssh.get("default").map(PathBuf::from);
+                let found = self.builder.fetch_context(remote, self.registries.client(), agent).await?;
+                fetched.insert(name, found);
+            }
+        }
+        Ok(fetched)
+    }
+}
+
+/// Contexts that were fetched, and Dockerfiles that were found instead of files.
+type Fetched = BTreeMap<String, (Context, Option<Vec<u8>>)>;
+
+fn asked_of(
+    asked: BuildRequest,
+    body: &mut dyn Read,
+    folder: WorkFolder,
+    mut fetched: Fetched,
+) -> Result<Asked, Error> {
+    for (name, values) in
+        [("cache-from", &asked.cache_from), ("cache-to", &asked.cache_to), ("annotation", &asked.annotations)]
+    {
+        if !values.is_empty() {
+            return Err(Error::Build(build::Error::Unsupported(format!("--{name}"))));
+        }
+    }
+    let given = asked.ignore.as_deref().map(|text| matcher(text.as_bytes())).transpose()?;
+    let mut found = None;
+    let context = match &asked.context {
+        ContextSource::Empty => None,
+        ContextSource::Remote(_) => {
+            let (context, text) = fetched.remove("").ok_or(build::Error::NoContext)?;
+            found = text;
+            let ignore =
+                given.clone().map_or_else(|| ignore(&context, &asked.name), |given| Ok(Some(given)))?;
+            Some(context.without(ignore))
+        }
+        ContextSource::Archive => {
+            let context = unpacked(body, folder)?;
+            let ignore =
+                given.clone().map_or_else(|| ignore(&context, &asked.name), |given| Ok(Some(given)))?;
+            Some(context.without(ignore))
+        }
+        source => Some(folder_of(source)?.without(given.clone())),
+    };
+    let (name, dockerfile) = match (asked.dockerfile.clone().map(String::into_bytes).or(found), &context) {
+        (Some(text), _) => (asked.name.clone(), text),
+        (None, Some(context)) => dockerfile(context, &asked.name)?,
+        (None, None) => return Err(Error::Build(build::Error::NoContext)),
+    };
+    let report = asked.check.then(|| report(&asked, &name, &dockerfile, given)).transpose()?;
+    let request = request(asked, name, dockerfile, context, fetched)?;
+    Ok(Asked { request, style: Style::Own, id: String::new(), report })
+}
+
+fn request(
+    asked: BuildRequest,
+    name: String,
+    dockerfile: Vec<u8>,
+    context: Option<Context>,
+    mut fetched: Fetched,
+) -> Result<Request, Error> {
+    let secret = |(name, secret): (String, api::build::Secret)| {
+        let value = base64::engine::general_purpose::STANDARD.decode(&secret.data);
+        value
+            .map(|value| (name.clone(), value))
+            .map_err(|_| Error::BadRequest(format!("secret {name} is not base64")))
+    };
+    let named = |(name, source): (String, ContextSource)| {
+        let source = match source {
+            ContextSource::Remote(_) => {
+                let (context, _) = fetched.remove(&name).ok_or(build::Error::NoContext)?;
+                NamedSource::Files(Arc::new(context))
+            }
+            ContextSource::Image(image) => NamedSource::Image(image),
+            source => NamedSource::Files(Arc::new(folder_of(&source)?)),
+        };
+        Ok::<_, Error>((name, source))
+    };
+    Ok(Request {
+        name,
+        dockerfile,
+        context: context.map(Arc::new),
+        contexts: asked.contexts.into_iter().map(named).collect::<Result<BTreeMap<_, _>, _>>()?,
+        tags: asked.tags.iter().map(|tag| reference(tag)).collect::<Result<_, _>>()?,
+        platform: platform(&asked.platform)?,
+        no_cache: match (asked.no_cache, asked.no_cache_filter) {
+            (true, _) => NoCache::All,
+            (false, stages) if stages.is_empty() => NoCache::Nothing,
+            (false, stages) => NoCache::Stages(stages),
+        },
+        secrets: asked.secrets.into_iter().map(secret).collect::<Result<_, _>>()?,
+        ssh: asked.ssh.into_iter().map(|(name, socket)| (name, PathBuf::from(socket))).collect(),
+        target: asked.target,
+        build_args: asked.build_args,
+        labels: asked.labels,
+        pull: asked.pull,
+        network: asked.network,
+        extra_hosts: asked.extra_hosts,
+        limits: asked.limits,
+        explain: asked.explain,
+    })
+}
+
+/// What checks find.
+fn report(
+    asked: &BuildRequest,
+    name: &str,
+    dockerfile: &[u8],
+    ignore: Option<Matcher>,
+) -> Result<Report, Error> {
+    let options = Options {
+        target: asked.target.clone(),
+        build_args: asked.build_args.clone(),
+        build_platform: Platform::host(),
+        target_platform: platform(&asked.platform)?,
+        ignore,
+        ..Options::default()
+    };
+    Ok(dockerfile::plan::check(name, dockerfile, &options))
+}
+
+/// Refuses what this builder does not do, by name.
+fn check(options: &BuildOptions) -> Result<(), Error> {
+    let unsupported = |what: &str| Err(Error::Build(build::Error::Unsupported(what.to_owned())));
+    match options.version.as_str() {
+        "" | "1" => {}
+        "2" => return unsupported("building with BuildKit's protocol"),
+        other => return Err(Error::BadRequest(format!("invalid version {other}"))),
+    }
+    if options.squash {
+        return unsupported("squash");
+    }
+    if !options.security_opt.is_empty() {
+        return unsupported("security-opt of a build");
+    }
+    if options.remote == "client-session" {
+        return unsupported("a context of a session");
+    }
+    if !options.cache_from.is_empty() {
+        // Images that are named are here or not; results of builds here are found in any case.
+        tracing::debug!("cachefrom is not needed for results that are here");
+    }
+    if !matches!(options.outputs.as_str(), "" | "null" | "[]") {
+        return unsupported("outputs of a classic build");
+    }
+    match options.isolation.to_ascii_lowercase().as_str() {
+        "" | "default" => Ok(()),
+        other => Err(Error::BadRequest(format!("Unsupported isolation: \"{other}\""))),
+    }
+}
+
+/// A name that an image is given.
+fn reference(tag: &str) -> Result<Reference, Error> {
+    let bad = |source| build::Error::Tag { name: tag.to_owned(), source };
+    let reference = Reference::parse(tag).map_err(bad)?;
+    if reference.digest().is_some() {
+        return Err(Error::BadRequest("refusing to create a tag with a digest reference".to_owned()));
+    }
+    Ok(reference.or_latest())
+}
+
+fn platform(text: &str) -> Result<Option<Platform>, Error> {
+    let parse =
+        |text: &str| text.parse().map_err(|error: oci::PlatformError| Error::BadRequest(error.to_string()));
+    (!text.is_empty()).then(|| parse(text)).transpose()
+}
+
+/// A folder on this machine, if it is the one that the client sees there.
+fn folder_of(source: &ContextSource) -> Result<Context, Error> {
+    let (path, device, inode) = match source {
+        ContextSource::Folder { path, device, inode } => (PathBuf::from(path), *device, *inode),
+        _ => return Err(Error::BadRequest("a context must be a folder".to_owned())),
+    };
+    let missing = || Error::NoContext(format!("there is no such folder here: {}", path.display()));
+    let metadata = std::fs::metadata(&path).map_err(|_| missing())?;
+    if !path.is_absolute() || !metadata.is_dir() || (metadata.dev(), metadata.ino()) != (device, inode) {
+        return Err(missing());
+    }
+    Context::folder(path.clone()).map_err(|_| missing())
+}
+
+fn unpacked(body: &mut dyn Read, folder: WorkFolder) -> Result<Context, Error> {
+    build::archive::unpack(body, folder.path())
+        .map_err(|error| Error::BadRequest(format!("read the build context: {error}")))?;
+    Context::work(folder).map_err(|error| unreadable("the build context", &error))
+}
+
+/// The Dockerfile of a context, with the name that it has there.
+fn dockerfile(context: &Context, name: &str) -> Result<(String, Vec<u8>), Error> {
+    let names: &[&str] = if name.is_empty() { &["Dockerfile", "dockerfile"] } else { &[name] };
+    for name in names {
+        if let Some(content) = read(context, name)? {
+            return Ok(((*name).to_owned(), content));
+        }
+    }
+    Err(Error::BadRequest(format!("Cannot locate specified Dockerfile: {}", names[0])))
+}
+
+/// The patterns of a Dockerfile of this name: those that are for it only go before those for all.
+fn ignore(context: &Context, dockerfile: &str) -> Result<Option<Matcher>, Error> {
+    let own = read(context, &format!("{dockerfile}.dockerignore"))?;
+    let content = own.map_or_else(|| read(context, ".dockerignore"), |own| Ok(Some(own)))?;
+    content.map(|content| matcher(&content)).transpose()
+}
+
+fn matcher(content: &[u8]) -> Result<Matcher, Error> {
+    Matcher::parse(content)
+        .map_err(|error| Error::BadRequest(format!("error reading .dockerignore: {error}")))
+}
+
+fn read(context: &Context, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    context.read(name, MAX_FILE).map_err(|error| unreadable(name, &error))
+}
+
+fn unreadable(what: &str, error: &std::io::Error) -> Error {
+    Error::BadRequest(format!("failed to read {what}: {error}"))
+}
