@@ -1,6 +1,6 @@
 //! The client's configuration: `~/.docker/config.json`, contexts, and the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use api::auth::AuthConfig;
@@ -150,6 +150,19 @@ impl Config {
         })
     }
 
+    /// All credentials, by their addresses, for a build that may need any of them.
+    pub(crate) fn all_auths(&self) -> BTreeMap<String, AuthConfig> {
+        let addresses: BTreeSet<&String> = self.auths.keys().chain(self.cred_helpers.keys()).collect();
+        let found = addresses.into_iter().filter_map(|address| {
+            let auth = self.stored(address).unwrap_or_else(|failure| {
+                eprintln!("WARNING: {}", failure.text().unwrap_or_default());
+                None
+            })?;
+            Some((address.clone(), auth))
+        });
+        found.collect()
+    }
+
     /// The credentials that are kept for an address.
     pub(crate) fn stored(&self, address: &str) -> Result<Option<AuthConfig>, Failure> {
         match self.keeper(address) {
@@ -234,6 +247,9 @@ mod tests {
         assert_eq!((auth.username.as_str(), auth.password.as_str()), ("me", "sec:ret"));
         assert_eq!(config.auth("localhost:5000").unwrap().identitytoken, "t");
         assert!(config.auth("example.org").is_none());
+        let all = config.all_auths();
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["https://index.docker.io/v1/", "localhost:5000"]);
+        assert_eq!(all["localhost:5000"].identitytoken, "t");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | `terminal`, `stream` | raw mode, signals, size; the copies between an attached container and the user |
 //! | `config`, `autostart`, `app` | where the engine is, and that it runs |
 //! | `outline`, `upload` | archives on their way to the engine, without what it has |
+//! | `build` | what a build asks of which engine, and what is seen of it |
 //! | `manifests` | lists of images in the making, kept as `docker` keeps them |
 //! | `commands` | one file each |
 //!
@@ -20,6 +21,7 @@
 
 mod app;
 mod autostart;
+mod build;
 mod command;
 mod commands;
 mod config;

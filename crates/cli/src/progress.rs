@@ -61,7 +61,40 @@ pub(crate) async fn show_until_data(
     Ok(data)
 }
 
-fn failure(message: &ProgressMessage) -> Option<Failure> {
+/// Shows a classic build; returns the image's ID. The exit code of a step that failed becomes that of the command. What was
+/// shown nowhere is shown after all when the build fails.
+pub(crate) async fn show_build(mut lines: Lines, sink: Sink) -> Result<Option<String>, Failure> {
+    let terminal = sink == Sink::Stdout && crate::terminal::stdout_is_terminal();
+    let columns =
+        crate::terminal::size(rustix::stdio::stdout()).map_or(0, |(_, columns)| usize::from(columns));
+    let mut display = Display::new(terminal.then_some(columns));
+    let (mut id, mut unseen) = (None, String::new());
+    while let Some(message) = lines.next::<ProgressMessage>().await? {
+        if let Some(error) = failure(&message) {
+            eprint!("{unseen}");
+            let code = message.error_detail.map_or(0, |detail| detail.code);
+            let code = u8::try_from(code & 0xff).ok().filter(|code| *code != 0).unwrap_or(1);
+            return Err(Failure::coded(error.to_string(), code));
+        }
+        if let Some(aux) = &message.aux {
+            id = aux["ID"].as_str().map(str::to_owned).or(id);
+            continue;
+        }
+        let text = display.show(&message);
+        match sink {
+            Sink::Nowhere => unseen.push_str(&text),
+            _ => {
+                let written =
+                    std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
+                written.map_err(|error| Failure::message(error.to_string()))?;
+            }
+        }
+    }
+    Ok(id)
+}
+
+/// The error that a message is, if it is one.
+pub(crate) fn failure(message: &ProgressMessage) -> Option<Failure> {
     let detail = message.error_detail.as_ref().map(|detail| detail.message.clone()).unwrap_or_default();
     let text = if detail.is_empty() { message.error.clone() } else { detail };
     (!text.is_empty()).then(|| Failure::message(text))

@@ -6,6 +6,7 @@
 //!
 //! It is *not* a command line: it prints nothing, and an engine's message is passed on unchanged.
 
+mod build;
 mod connection;
 mod containers;
 mod error;
@@ -17,6 +18,7 @@ mod networks;
 mod stream;
 mod system;
 
+pub use build::Credentials;
 pub use connection::{Client, segment as path_segment};
 pub use containers::Waiting;
 pub use error::Error;

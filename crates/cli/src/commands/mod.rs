@@ -1,6 +1,8 @@
 //! The commands, one file each, and the tree they form.
 
 mod attach;
+mod build;
+mod builder;
 mod check;
 mod commit;
 mod completion;
@@ -38,6 +40,9 @@ mod tag;
 mod top;
 pub(crate) mod version;
 
+pub(crate) use pull::check_platform;
+pub(crate) use push::push;
+
 use crate::command::Command;
 use lifecycle::{Kill, Pause, Remove, Rename, Restart, Stop, Unpause, Wait};
 
@@ -67,6 +72,7 @@ const CONTAINER: &[Command] = &[
 ];
 
 const IMAGE: &[Command] = &[
+    Command::of::<build::Build>(),
     Command::of::<history::History>(),
     Command::of::<import::Import>(),
     Command::of::<inspect::InspectImage>(),
@@ -93,6 +99,7 @@ pub(crate) const COMMON: &[Command] = &[
     Command::of::<run::Run>(),
     Command::of::<exec::Exec>(),
     Command::of::<ps::Ps>(),
+    Command::of::<build::Build>(),
     Command::of::<pull::Pull>(),
     Command::of::<images::Images>(),
     Command::of::<login::Login>(),
@@ -103,6 +110,8 @@ pub(crate) const COMMON: &[Command] = &[
 
 /// The groups.
 pub(crate) const MANAGEMENT: &[Command] = &[
+    Command::group("builder", "Manage builds", builder::BUILDER),
+    Command::group("buildx", "Manage builds, by the name of docker's plugin", builder::BUILDX),
     Command::group("container", "Manage containers", CONTAINER),
     Command::group("image", "Manage images", IMAGE),
     Command::group("manifest", "Manage manifests and lists of manifests", manifest::COMMANDS),

@@ -1,6 +1,7 @@
 //! `push`: an image to its registry.
 
 use api::image::PushOptions;
+use oci::Reference;
 
 use super::pull::{full_name, parse, platform_json};
 use crate::app::App;
@@ -65,19 +66,27 @@ impl Leaf for Push {
                 app.line("Using default tag: latest")?;
             }
         }
-        let options = PushOptions { tag: reference.tag().unwrap_or_default().to_owned(), platform };
-        let auth = app.config().auth(reference.domain()).unwrap_or_default();
-        let client = app.client()?;
         let sink = if flags.quiet { Sink::Nowhere } else { Sink::Stdout };
-        let outcome = app.block_on(async {
-            let lines = client.push_image(&reference.familiar_name(), &options, &auth).await?;
-            progress::show_until_data(lines, sink).await
-        })?;
+        app.client()?;
+        let outcome = app.block_on(push(app, &reference, platform, sink))?;
         if let Some(text) = outcome.and_then(instead) {
             note(app, &text)?;
         }
         if flags.quiet { app.line(&full_name(&reference)) } else { Ok(()) }
     }
+}
+
+/// Pushes one name, or all of a repository where the reference has no tag. Returns what the engine tells programs.
+pub(crate) async fn push(
+    app: &App,
+    reference: &Reference,
+    platform: String,
+    sink: Sink,
+) -> Result<Option<serde_json::Value>, Failure> {
+    let options = PushOptions { tag: reference.tag().unwrap_or_default().to_owned(), platform };
+    let auth = app.config().auth(reference.domain()).unwrap_or_default();
+    let lines = app.client()?.push_image(&reference.familiar_name(), &options, &auth).await?;
+    progress::show_until_data(lines, sink).await
 }
 
 /// Says what not everybody expects.

@@ -1,6 +1,7 @@
 //! The values of flags: sizes, mounts, limits, devices, environment files and the like, with `docker`'s messages.
 
 mod cpus;
+mod csv;
 mod device;
 mod env;
 mod filter;
@@ -16,6 +17,7 @@ mod ulimit;
 mod volume;
 
 pub(crate) use cpus::NanoCpus;
+pub(crate) use csv::csv_fields;
 pub(crate) use device::{
     CgroupRule, ThrottleByBytes, ThrottleByCount, WeightByDevice, device_mapping, is_cdi_device,
 };
