@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod checks;
+mod conformance;
 mod fuzz;
 mod packages;
 mod tests;
@@ -28,6 +29,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Figures of Corten beside Debian's dockerd and the bare kernel
     Bench(bench::Options),
+    /// What Debian's dockerd makes of the table of Dockerfiles, written into it
+    RecordConformance(conformance::Options),
     /// What `bench` runs to measure the kernel alone
     #[command(hide = true)]
     Floor(bench::FloorOptions),
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Ci => checks::run_all().map(report),
         Task::Fuzz(options) => fuzz::run(&options).map(report),
         Task::Bench(options) => bench::run(options).map(|()| ExitCode::SUCCESS),
+        Task::RecordConformance(options) => conformance::record(&options).map(|()| ExitCode::SUCCESS),
         Task::Floor(options) => bench::run_floor(&options).map(|()| ExitCode::SUCCESS),
         Task::HttpServer(options) => bench::serve(&options).map(|()| ExitCode::SUCCESS),
     };

@@ -31,6 +31,7 @@ pub struct Command {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
+    directory: Option<PathBuf>,
     limit: Duration,
 }
 
@@ -43,6 +44,7 @@ impl Command {
             arguments: Vec::new(),
             environment: vec![("PATH".into(), path), ("LC_ALL".into(), "C.UTF-8".into())],
             stdin: None,
+            directory: None,
             limit: LIMIT,
         }
     }
@@ -68,6 +70,12 @@ impl Command {
     /// Sends these bytes to standard input, then closes it. Without them it is `/dev/null`.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Runs it in this folder.
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
         self
     }
 
@@ -119,6 +127,9 @@ impl Command {
             .args(&self.arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command
     }
 }

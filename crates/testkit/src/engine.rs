@@ -225,6 +225,15 @@ impl Engine {
             Client::Docker => Path::new("docker"),
             Client::Corten => &self.corten,
         };
+        self.command_of(program, arguments)
+    }
+
+    /// Another command line for it.
+    pub fn command_of<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
         Command::new(program)
             .env("DOCKER_HOST", self.host())
             .env("DOCKER_CONFIG", self.directory.path().join("config"))

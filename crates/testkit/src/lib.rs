@@ -17,6 +17,7 @@ pub mod archive;
 pub mod bed;
 pub mod certificates;
 pub mod cli;
+pub mod conformance;
 pub mod engine;
 pub mod http;
 pub mod images;

@@ -244,7 +244,7 @@ fn layer(number: u64) -> Vec<u8> {
     layer.finish()
 }
 
-fn timed(command: &Command) -> Duration {
+pub(super) fn timed(command: &Command) -> Duration {
     let start = Instant::now();
     super::runs::execute(command);
     start.elapsed()
@@ -257,11 +257,11 @@ pub(super) fn run(command: &mut std::process::Command) -> Result<()> {
 }
 
 /// From now on the kernel counts the peak of a process's memory anew.
-fn reset_peak(pid: u32) -> Result<()> {
+pub(super) fn reset_peak(pid: u32) -> Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("reset a peak")
 }
 
-fn peak_of(pid: u32) -> Result<u64> {
+pub(super) fn peak_of(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read a status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("a peak")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").trim().parse().context("a number")?;

@@ -3,6 +3,7 @@
 //! These are figures, not tests: nothing fails because it is slow. Samples of the contenders alternate, so that what
 //! else the machine does falls on all of them alike.
 
+mod builds;
 mod figures;
 mod floor;
 mod idle;
@@ -100,6 +101,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     names::measure(&bench, &mut table)?;
     ports::measure(&bench, &mut table)?;
     images::measure(&bench, &mut table)?;
+    builds::measure(&bench, &mut table)?;
     idle::measure(&bench, &mut table)?;
     println!("{table}");
     Ok(())

@@ -4,8 +4,11 @@
 //! line. `CORTEN_TEST_ENGINE=reference` and `DOCKER_HOST` choose another engine (see `testkit`). What only Corten
 //! does is in `extras`.
 
+mod build;
+mod build_cli;
 mod commit;
 mod confinement;
+mod conformance;
 mod disk;
 mod download;
 mod events;
@@ -30,6 +33,7 @@ mod namespaces;
 mod network;
 mod networks;
 mod ports;
+mod project;
 mod prune;
 mod ps;
 mod pull;

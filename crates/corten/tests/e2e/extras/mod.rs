@@ -2,6 +2,7 @@
 
 mod archives;
 mod autostart;
+mod builds;
 mod check;
 mod contents;
 mod disk;
