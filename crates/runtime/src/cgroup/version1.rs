@@ -66,10 +66,36 @@ fn inherit_cpuset(path: &Path) -> Result<(), CgroupError> {
             continue;
         }
         let Some(parent) = path.parent() else { continue };
-        let inherited = file::read(&parent.join(name))?;
-        if !inherited.trim().is_empty() {
-            file::write(&path.join(name), inherited.trim())?;
+        let mut inherited = file::read(&parent.join(name))?;
+        if inherited.trim().is_empty() {
+            // Another container's creation has just made it, and not come to this yet. The topmost one is never empty.
+            inherit_cpuset(parent)?;
+            inherited = file::read(&parent.join(name))?;
         }
+        file::write(&path.join(name), inherited.trim())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_below_one_that_was_just_made_fills_both() {
+        let top = tempfile::tempdir().expect("a folder");
+        let child = top.path().join("parent/child");
+        fs::create_dir_all(&child).expect("folders");
+        for (folder, cpus, mems) in
+            [(top.path(), "0-3\n", "0\n"), (child.parent().unwrap(), "\n", "\n"), (&child, "\n", "\n")]
+        {
+            fs::write(folder.join("cpuset.cpus"), cpus).expect("write");
+            fs::write(folder.join("cpuset.mems"), mems).expect("write");
+        }
+        inherit_cpuset(&child).expect("it inherits");
+        for folder in [child.parent().unwrap(), &child] {
+            assert_eq!(fs::read_to_string(folder.join("cpuset.cpus")).expect("read").trim(), "0-3");
+            assert_eq!(fs::read_to_string(folder.join("cpuset.mems")).expect("read").trim(), "0");
+        }
+    }
 }
