@@ -39,7 +39,22 @@ pub(crate) struct Shared {
     pub(crate) commands: Semaphore,
 }
 
+/// The part of the disk that results of builds may take which no image has.
+const SHARE: u64 = 10;
+
 impl Shared {
+    /// Removes the results that were not used for longest, where all take more than their share of the disk.
+    fn collect(&self) -> Result<(), Error> {
+        let disk = rustix::fs::statvfs(&self.folder)
+            .map_err(|errno| Error::io("look at the disk of", &self.folder)(errno.into()))?;
+        let keep = disk.f_blocks * disk.f_frsize / SHARE;
+        if self.cache.own_size() <= keep {
+            return Ok(());
+        }
+        self.cache.prune(&CacheFilter { keep, ..CacheFilter::default() })?;
+        self.forget_listings()
+    }
+
     /// Removes the lists of files of results that are no longer there.
     fn forget_listings(&self) -> Result<(), Error> {
         let folder = self.folder.join("listings");
@@ -100,10 +115,10 @@ impl Builder {
             Ok(solved) => output::image(&shared, solved, &progress).await,
             Err(error) => Err(error),
         };
-        // Off everybody's way; without it, only the order of removal is less exact.
+        // Off everybody's way.
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = shared.cache.save() {
-                tracing::warn!(%error, "cannot write down which results of builds were used");
+            if let Err(error) = shared.cache.save().and_then(|()| shared.collect()) {
+                tracing::warn!(%error, "cannot bring the results of builds in order");
             }
         });
         built

@@ -59,6 +59,9 @@ pub enum Error {
     /// A context that is not there.
     #[error("no build context was given")]
     NoContext,
+    /// What only whoever builds can allow.
+    #[error("{0} is not allowed")]
+    NotAllowed(&'static str),
     /// A secret that a command needs.
     #[error("secret {0}: not found")]
     Secret(String),

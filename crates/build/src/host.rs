@@ -47,8 +47,6 @@ pub struct Command {
     pub user: String,
     /// `default`, `none`, `host`, or the name of a network.
     pub network: String,
-    /// Whether it may do everything (`--security=insecure`).
-    pub is_privileged: bool,
     /// `name:address`.
     pub extra_hosts: Vec<String>,
     /// What it may use.

@@ -27,6 +27,11 @@
 //! | `<lib>/build/work/` | files of builds that are under way; emptied at the start |
 //! | `<lib>/build/caches/<name>/` | folders of `RUN --mount=type=cache` |
 //! | `<lib>/build/contexts/<name>` | what is known of files of contexts, so that they need not be read again |
+//! | `<lib>/build/listings/<key>` | what a copy took, to tell what is different the next time and to link what is not |
+//! | `<lib>/build/empty/` | the lowest layer where there is no other |
+//! | `<run>/build/secrets/` | secrets while commands use them; emptied at the start |
+//!
+//! Results take a tenth of the disk at the most, besides those that images have; then those go that were not used for longest.
 
 pub mod archive;
 mod builder;
@@ -49,5 +54,5 @@ pub use execute::WritableLayer;
 pub use host::{Command, CommandBind, CommandEnd, CommandMount, Host, PullSink};
 pub use output::Built;
 pub use progress::{Event, Progress};
-pub use request::{Context, NamedSource, NoCache, Request};
+pub use request::{Context, NamedSource, NoCache, Request, Secret};
 pub use work::WorkFolder;

@@ -45,11 +45,21 @@ pub struct Request {
     /// Limits of commands.
     pub limits: Limits,
     /// Values of secrets, by name.
-    pub secrets: BTreeMap<String, Vec<u8>>,
+    pub secrets: BTreeMap<String, Secret>,
     /// Sockets of SSH agents, by name.
     pub ssh: BTreeMap<String, PathBuf>,
     /// Whether events tell why results were not there.
     pub explain: bool,
+}
+
+/// The value of a secret. Its `Debug` shows nothing of it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// What a name of `--build-context` stands for.
@@ -86,12 +96,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// A folder of the host that stays where it is.
+    /// A folder of the host that stays where it is, if it is the one of this device and inode.
     ///
     /// # Errors
-    /// When it cannot be opened.
-    pub fn folder(path: PathBuf) -> std::io::Result<Self> {
+    /// When it cannot be opened, or is another one.
+    pub fn folder(path: PathBuf, (device, inode): (u64, u64)) -> std::io::Result<Self> {
         let root = Root::at(&path)?;
+        let stat = rustix::fs::fstat(&root)?;
+        if (stat.st_dev, stat.st_ino) != (device, inode) {
+            return Err(std::io::ErrorKind::NotFound.into());
+        }
         let memory = Some(oci::Digest::of(path.as_os_str().as_encoded_bytes()).hex().to_owned());
         Ok(Self { root, path, ignore: None, memory, _folder: None })
     }

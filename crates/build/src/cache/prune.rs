@@ -1,17 +1,17 @@
 //! What the cache takes of the disk, and taking some of it back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use oci::Digest;
 
-use super::{Cache, Entry};
+use super::{Cache, Note};
 use crate::error::Error;
 
 /// A result, as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRecord {
-    /// Its key.
+    /// What it is called in the keys of others.
     pub id: Digest,
     /// The result below it.
     pub parent: Option<Digest>,
@@ -56,39 +56,50 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// All results, the least recently used first.
+    /// All results, the least recently used first. One that has several keys is there once, by what it is called in the keys of
+    /// others.
     pub(crate) fn records(&self) -> Vec<CacheRecord> {
         let entries = self.entries().clone();
-        let by_result: HashMap<&Digest, &Digest> =
-            entries.iter().map(|(key, entry)| (&entry.note.result, key)).collect();
         let needed: BTreeSet<&Digest> =
             entries.values().filter_map(|entry| entry.note.identity.base.as_ref()).collect();
-        let record = |(key, entry): (&Digest, &Entry)| {
+        let mut records: BTreeMap<&Digest, CacheRecord> = BTreeMap::new();
+        for entry in entries.values() {
             let note = &entry.note;
-            CacheRecord {
-                id: key.clone(),
-                parent: note
-                    .identity
-                    .base
-                    .as_ref()
-                    .and_then(|base| by_result.get(base))
-                    .map(|key| (*key).clone()),
-                kind: "regular",
-                description: note.name.clone(),
-                is_shared: note.layer.as_ref().is_some_and(|layer| self.images.is_in_image(layer)),
-                is_used: needed.contains(&note.result),
-                size: note
-                    .layer
-                    .as_ref()
-                    .map_or(0, |layer| self.images.layer_sizes(std::slice::from_ref(layer))[0]),
-                created: note.created,
-                last_used: note.last_used,
-                uses: note.uses,
+            match records.get_mut(&note.result) {
+                Some(record) => {
+                    record.last_used = record.last_used.max(note.last_used);
+                    record.uses += note.uses;
+                }
+                None => {
+                    let is_used = needed.contains(&note.result);
+                    records.insert(&note.result, self.record(note, is_used));
+                }
             }
-        };
-        let mut records: Vec<CacheRecord> = entries.iter().map(record).collect();
+        }
+        let mut records: Vec<CacheRecord> = records.into_values().collect();
         records.sort_by(|one, other| (one.last_used, &one.id).cmp(&(other.last_used, &other.id)));
         records
+    }
+
+    fn record(&self, note: &Note, is_used: bool) -> CacheRecord {
+        let layer = note.layer.as_ref();
+        CacheRecord {
+            id: note.result.clone(),
+            parent: note.identity.base.clone(),
+            kind: "regular",
+            description: note.name.clone(),
+            is_shared: layer.is_some_and(|layer| self.images.is_in_image(layer)),
+            is_used,
+            size: layer.map_or(0, |layer| self.images.layer_sizes(std::slice::from_ref(layer))[0]),
+            created: note.created,
+            last_used: note.last_used,
+            uses: note.uses,
+        }
+    }
+
+    /// Bytes of all results that no image has.
+    pub(crate) fn own_size(&self) -> u64 {
+        self.records().iter().filter(|record| !record.is_shared).map(|record| record.size).sum()
     }
 
     /// Releases results; those that others are made of stay with them.
@@ -108,10 +119,16 @@ impl Cache {
                 leaves.remove(record);
             }
         }
-        let ids: Vec<String> = going.iter().map(ToString::to_string).collect();
-        self.entries().retain(|key, _| !going.contains(key));
-        let reclaimed = self.images.release_kept(&ids)?;
-        Ok(Pruned { ids, reclaimed })
+        let mut keys = Vec::new();
+        self.entries().retain(|key, entry| {
+            let stays = !going.contains(&entry.note.result);
+            if !stays {
+                keys.push(key.to_string());
+            }
+            stays
+        });
+        let reclaimed = self.images.release_kept(&keys)?;
+        Ok(Pruned { ids: going.iter().map(ToString::to_string).collect(), reclaimed })
     }
 }
 

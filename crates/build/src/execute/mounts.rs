@@ -87,7 +87,7 @@ pub(super) async fn prepare(
                     }
                     continue;
                 };
-                secret(job, &mut mounted, value, target.as_deref(), variable.as_deref(), *owner)?;
+                secret(job, &mut mounted, &value.0, target.as_deref(), variable.as_deref(), *owner)?;
             }
             RunMount::Ssh { id, target, is_required, .. } => {
                 let socket = job.request.ssh.get(id);

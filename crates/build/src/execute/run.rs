@@ -30,6 +30,7 @@ pub(crate) async fn run(
     run: &Run,
     inputs: &HashMap<Role, Outcome>,
 ) -> Result<Digest, Error> {
+    check_allowed(job, run)?;
     let below = inputs.get(&Role::Base).map(|base| base.tree.clone());
     let shown = run.arguments.join(" ");
     let _permit = job.shared.commands.acquire().await.expect("it is never closed");
@@ -54,7 +55,6 @@ pub(crate) async fn run(
         working_dir: run.working_dir.clone(),
         user: run.user.clone(),
         network: network(job, run),
-        is_privileged: run.security == Security::Insecure,
         extra_hosts: job.request.extra_hosts.clone(),
         limits: job.request.limits.clone(),
         binds: mounted.binds.clone(),
@@ -88,6 +88,17 @@ async fn finish(
         layer.finish()
     };
     spawn_blocking(work).await.expect("making a layer does not panic")
+}
+
+/// What whoever builds has to allow: a Dockerfile alone cannot have it.
+fn check_allowed(job: &Job, run: &Run) -> Result<(), Error> {
+    if run.security == Security::Insecure {
+        return Err(Error::NotAllowed("security.insecure"));
+    }
+    if run.network == Network::Host && job.request.network != "host" {
+        return Err(Error::NotAllowed("network.host"));
+    }
+    Ok(())
 }
 
 fn network(job: &Job, run: &Run) -> String {

@@ -28,7 +28,7 @@ impl Job {
             return Err(Error::Unsupported("FROM of a context of files".to_owned()));
         }
         let definition = self.definition(operation, &inputs);
-        if let Some(found) = definition.as_ref().and_then(|identity| self.find(id, &inputs, identity)) {
+        if let Some((found, _)) = definition.as_ref().and_then(|identity| self.find(id, &inputs, identity)) {
             return Ok(self.cached(id, found).await);
         }
         for _ in 1..ATTEMPTS {
@@ -53,8 +53,11 @@ impl Job {
         let content = self.by_content(operation, inputs, files.identities());
         let turn = self.shared.turns.turn(&content.key());
         let _turn = turn.lock().await;
-        if let Some(found) = self.find(id, inputs, &content) {
-            self.keep_definition(id, &content, definition, &found)?;
+        if let Some((found, result)) = self.find(id, inputs, &content) {
+            // By how its inputs were made it is found without a look at files the next time.
+            if let Some(definition) = definition.filter(|definition| **definition != content) {
+                self.keep(id, definition.clone(), result, &found)?;
+            }
             return Ok(self.cached(id, found).await);
         }
         self.tell_miss(id, &content, &files).await;
@@ -67,13 +70,19 @@ impl Job {
         self.made(id, inputs, content, definition, layer)
     }
 
-    /// Looks for a result, unless that is not wanted.
-    fn find(&self, id: VertexId, inputs: &HashMap<Role, Outcome>, identity: &Identity) -> Option<Outcome> {
+    /// Looks for a result, unless that is not wanted; tells also what it is called in the keys of others.
+    fn find(
+        &self,
+        id: VertexId,
+        inputs: &HashMap<Role, Outcome>,
+        identity: &Identity,
+    ) -> Option<(Outcome, Digest)> {
         if self.ignores_cache(id) {
             return None;
         }
         let hit = self.shared.cache.find(&identity.key(), &self.ingest)?;
-        Some(self.of_hit(id, inputs, hit))
+        let result = hit.result.clone();
+        Some((self.of_hit(id, inputs, hit), result))
     }
 
     fn of_hit(&self, id: VertexId, inputs: &HashMap<Role, Outcome>, hit: Hit) -> Outcome {
@@ -112,20 +121,6 @@ impl Job {
         self.progress.tell(Event::Missed { id: self.number(id), reason }).await;
     }
 
-    /// A result that was found by the files that it takes is found by how they were made next time.
-    fn keep_definition(
-        &self,
-        id: VertexId,
-        content: &Identity,
-        definition: Option<&Identity>,
-        found: &Outcome,
-    ) -> Result<(), Error> {
-        let Some(definition) = definition.filter(|definition| definition.key() != content.key()) else {
-            return Ok(());
-        };
-        self.keep(id, definition.clone(), content.key(), found)
-    }
-
     /// Keeps the result of a vertex, which in the keys of others is called `result`.
     fn keep(&self, id: VertexId, identity: Identity, result: Digest, outcome: &Outcome) -> Result<(), Error> {
         let made = outcome.steps.last().expect("a layer is made by a step");
@@ -156,7 +151,7 @@ impl Job {
         let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
         let made = Made { created: jiff::Timestamp::now(), layer: Some(layer) };
         let outcome = Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) };
-        if let Some(definition) = definition.filter(|definition| definition.key() != content.key()) {
+        if let Some(definition) = definition.filter(|definition| **definition != content) {
             self.keep(id, definition.clone(), result.clone(), &outcome)?;
         }
         self.keep(id, content, result, &outcome)?;

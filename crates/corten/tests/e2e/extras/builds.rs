@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use testkit::engine::Builder;
+use testkit::web::{Answer, Server};
 use testkit::{Bed, Client, Kind, eventually, with_each_client};
 
 use crate::CORTEN;
@@ -19,6 +20,10 @@ with_each_client!(
     same_work_of_two_builds_is_done_once,
     epoch_makes_builds_the_same,
     image_is_saved_and_loaded_elsewhere,
+    commands_see_files_of_stages_and_of_the_context,
+    privileges_are_not_for_a_dockerfile_to_take,
+    files_and_contexts_come_from_addresses,
+    unused_results_are_told_and_removed,
 );
 
 const UUID: &str = "cat /proc/sys/kernel/random/uuid >";
@@ -161,4 +166,113 @@ fn image_is_saved_and_loaded_elsewhere(bed: &Bed) {
     bed.ok(["load", "-i", archive.to_str().unwrap()]);
     assert_eq!(bed.field("made", "{{.Id}}"), id);
     assert_eq!(seen(bed, "made", "cat /x /file; ls /bin/false 2>&1 | grep -c 'No such'"), "x\ny1");
+}
+
+fn commands_see_files_of_stages_and_of_the_context(bed: &Bed) {
+    let project = Project::new(
+        "FROM busybox AS tools\nRUN mkdir /d && echo tool > /d/tool && chmod 700 /d/tool\nFROM busybox\nRUN \
+         --mount=type=bind,from=tools,source=/d,target=/t cat /t/tool > /of-stage; touch /t/x 2>> /refused; \
+         true\nRUN --mount=type=bind,source=src,target=/s ls /s > /of-context; cp /s/a /copied\nRUN \
+         --mount=type=bind,source=src/a,target=/one,rw echo written > /one; cat /one > /written\nRUN \
+         --mount=type=bind,target=/all ls -A /all > /all-files\n",
+    )
+    .file("src/a", "a\n")
+    .file("src/hidden", "h")
+    .file(".dockerignore", "**/hidden\nDockerfile\n");
+    project.build(bed, "made", &[]);
+    let script = "cat /of-stage; grep -c Read-only /refused; cat /of-context /copied /written /all-files; ls -d /t \
+                  /s /one /all 2>/dev/null | wc -l";
+    let expected = "tool\n1\na\na\nwritten\n.dockerignore\nsrc\n0";
+    assert_eq!(seen(bed, "made", script), expected);
+    assert_eq!(fs::read_to_string(project.path().join("src/a")).expect("it is there"), "a\n");
+    // Only files that are not hidden decide.
+    let id = bed.field("made", "{{.Id}}");
+    project.write("src/hidden", "other");
+    assert_eq!(project.build(bed, "made", &[]), id);
+}
+
+fn privileges_are_not_for_a_dockerfile_to_take(bed: &Bed) {
+    let insecure = Project::new("FROM busybox\nRUN --security=insecure true\n");
+    assert!(insecure.fails(bed, &[]).contains("security.insecure is not allowed"));
+    let project = Project::new("FROM busybox\nRUN --network=host ls /sys/class/net > /net\n");
+    assert!(project.fails(bed, &[]).contains("network.host is not allowed"));
+    project.build(bed, "made", &["--network", "host"]);
+    assert_ne!(seen(bed, "made", "cat /net"), "");
+}
+
+fn files_and_contexts_come_from_addresses(bed: &Bed) {
+    let tar = |dockerfile: &str| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, text) in [("Dockerfile", dockerfile), ("file", "of the context\n")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, text.as_bytes()).expect("append");
+        }
+        builder.into_inner().expect("finish")
+    };
+    let archive = tar("FROM busybox\nCOPY file /\n");
+    let server = Server::start(move |asked| match asked.target.as_str() {
+        "/file.txt" => Answer::ok("from afar\n"),
+        "/context.tar" => Answer::ok(archive.clone()).with_header("Content-Type", "application/x-tar"),
+        "/Dockerfile" => {
+            Answer::ok("FROM busybox\nLABEL by=address\n").with_header("Content-Type", "text/plain")
+        }
+        _ => Answer::new("404 Not Found", ""),
+    });
+    let project = Project::new(&format!("FROM busybox\nADD {} /added/\n", server.url("/file.txt")));
+    project.build(bed, "added", &[]);
+    assert_eq!(seen(bed, "added", "cat /added/file.txt; stat -c %a /added/file.txt"), "from afar\n600");
+    let missing = Project::new(&format!("FROM busybox\nADD {} /\n", server.url("/missing")));
+    assert!(missing.fails(bed, &[]).contains("404"));
+    let build = |name: &str, path: &str| {
+        bed.cli(["build", "-t", name, &server.url(path)]).env("DOCKER_BUILDKIT", "0").run().expect_ok();
+    };
+    build("of-tar", "/context.tar");
+    assert_eq!(seen(bed, "of-tar", "cat /file"), "of the context");
+    build("of-file", "/Dockerfile");
+    assert_eq!(bed.field("of-file", "{{.Config.Labels.by}}"), "address");
+}
+
+fn unused_results_are_told_and_removed(bed: &Bed) {
+    let project = Project::new("FROM busybox\nRUN dd if=/dev/zero of=/large bs=1M count=3\n");
+    project.build(bed, "made", &[]);
+    let cached = || {
+        bed.ok([
+            "system",
+            "df",
+            "--format",
+            "{{if eq .Type \"Build Cache\"}}{{.TotalCount}} {{.Size}}{{end}}",
+        ])
+    };
+    assert_eq!(cached().trim(), "1 0B");
+    bed.ok(["rmi", "made"]);
+    assert_eq!(cached().trim(), "1 3.146MB");
+    bed.ok(["builder", "prune", "-af"]);
+    assert_eq!(cached().trim(), "0 0B");
+}
+
+/// The docker client of the tests has no builder that knows secrets.
+#[test]
+fn secret_is_only_where_the_command_is() {
+    let builder = Builder::new(Kind::from_environment(), CORTEN.as_ref());
+    let bed = Bed::with(builder, Client::Corten);
+    let secret = "c0rten-s3cret-of-this-test";
+    let project = Project::new(
+        "FROM busybox\nRUN --mount=type=secret,id=s,mode=0440,gid=7 stat -c '%a %u:%g' /run/secrets/s > /stat; wc -c < \
+         /run/secrets/s > /length\nRUN --mount=type=secret,id=s,env=S test -n \"$S\" && echo there > /variable\nRUN \
+         --mount=type=secret,id=other,required=false ls /run/secrets > /listing 2>&1; true\n",
+    );
+    let path = project.path().join("secret");
+    project.write("secret", secret);
+    project.write(".dockerignore", "secret\n");
+    let option = format!("id=s,src={}", path.display());
+    project.build(&bed, "made", &["--secret", &option]);
+    let script = "cat /stat /length /variable; ls -A /run 2>/dev/null | grep -c secrets";
+    assert_eq!(seen(&bed, "made", script), format!("440 0:7\n{}\nthere\n0", secret.len()));
+    fs::remove_file(path).expect("remove the secret");
+    let found = testkit::Command::new("grep").args(["-rla", secret]).arg(bed.engine.directory()).run();
+    assert_eq!(found.trimmed(), "", "the secret is in files of the engine");
+    let required = Project::new("FROM busybox\nRUN --mount=type=secret,id=missing,required true\n");
+    assert!(required.fails(&bed, &[]).contains("missing"));
 }

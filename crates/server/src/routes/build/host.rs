@@ -106,7 +106,6 @@ fn step(command: Command) -> (Step, std::os::fd::OwnedFd, build::WritableLayer) 
     let host_config = HostConfig {
         network_mode: command.network,
         extra_hosts: Some(command.extra_hosts),
-        privileged: command.is_privileged,
         memory: limits.memory,
         memory_swap: limits.memory_swap,
         cpu_shares: limits.cpu_shares,

@@ -36,17 +36,15 @@ use request::{Asked, Style};
 pub(super) struct Running(Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>);
 
 impl Running {
-    fn begin(&self, id: &str) -> oneshot::Receiver<()> {
-        let (cancel, cancelled) = oneshot::channel();
+    /// Told when the build of this ID is cancelled; a build without an ID cannot be.
+    fn begin(&self, id: &str) -> Option<oneshot::Receiver<()>> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|_, build| !build.is_closed());
-        if !id.is_empty() {
+        (!id.is_empty()).then(|| {
+            let (cancel, cancelled) = oneshot::channel();
             running.insert(id.to_owned(), cancel);
-        } else {
-            // Nobody can ask for its end by a name that it has not.
-            std::mem::forget(cancel);
-        }
-        cancelled
+            cancelled
+        })
     }
 
     fn cancel(&self, id: &str) {
@@ -129,7 +127,7 @@ fn plain(messages: Vec<ProgressMessage>) -> Vec<BuildMessage> {
 }
 
 impl Building {
-    fn begin(api: &Api, asked: Asked, host: Arc<dyn Host>, cancelled: oneshot::Receiver<()>) -> Self {
+    fn begin(api: &Api, asked: Asked, host: Arc<dyn Host>, cancelled: Option<oneshot::Receiver<()>>) -> Self {
         let (progress, events) = Progress::new();
         let view = match asked.style {
             Style::Classic { quiet } => View::Classic(Box::new(Classic::new(quiet))),
@@ -137,9 +135,15 @@ impl Building {
         };
         let (builder, request) = (api.builder.clone(), asked.request);
         let work = async move {
+            let cancelled = async {
+                match cancelled {
+                    Some(cancelled) => cancelled.await.is_ok(),
+                    None => false,
+                }
+            };
             tokio::select! {
                 built = builder.build(request, host, progress) => built,
-                Ok(()) = cancelled => Err(build::Error::Canceled),
+                true = cancelled => Err(build::Error::Canceled),
             }
         };
         let engine = api.engine.clone();

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::build::{BuildOptions, BuildRequest, ContextSource};
 use base64::Engine as _;
-use build::{Context, NamedSource, NoCache, Request, WorkFolder};
+use build::{Context, NamedSource, NoCache, Request, Secret, WorkFolder};
 use dockerfile::ignore::Matcher;
 use dockerfile::lint::Report;
 use dockerfile::plan::Options;
@@ -180,7 +179,7 @@ fn request(
     let secret = |(name, secret): (String, api::build::Secret)| {
         let value = base64::engine::general_purpose::STANDARD.decode(&secret.data);
         value
-            .map(|value| (name.clone(), value))
+            .map(|value| (name.clone(), Secret(value)))
             .map_err(|_| Error::BadRequest(format!("secret {name} is not base64")))
     };
     let named = |(name, source): (String, ContextSource)| {
@@ -290,11 +289,10 @@ fn folder_of(source: &ContextSource) -> Result<Context, Error> {
         _ => return Err(Error::BadRequest("a context must be a folder".to_owned())),
     };
     let missing = || Error::NoContext(format!("there is no such folder here: {}", path.display()));
-    let metadata = std::fs::metadata(&path).map_err(|_| missing())?;
-    if !path.is_absolute() || !metadata.is_dir() || (metadata.dev(), metadata.ino()) != (device, inode) {
+    if !path.is_absolute() {
         return Err(missing());
     }
-    Context::folder(path.clone()).map_err(|_| missing())
+    Context::folder(path.clone(), (device, inode)).map_err(|_| missing())
 }
 
 fn unpacked(body: &mut dyn Read, folder: WorkFolder) -> Result<Context, Error> {
