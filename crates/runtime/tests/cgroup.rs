@@ -226,7 +226,7 @@ fn frozen_processes_stand_still_until_thawed() {
 #[test]
 fn fork_bomb_is_killed_whole() {
     let scratch = Scratch::new(r#"{"pids":{"limit":300}}"#);
-    let mut child = shell_in(&scratch, "f() { f & f & sleep 0.01; }; while :; do f; done");
+    let mut child = shell_in(&scratch, "f() { f & f & sleep 3; }; while :; do f; done");
     wait_until("the bomb to go off", || scratch.cgroup.pids().unwrap().len() > 100);
     scratch.cgroup.kill_all().unwrap();
     child.wait().unwrap();
