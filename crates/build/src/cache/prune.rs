@@ -21,8 +21,6 @@ pub struct CacheRecord {
     pub description: String,
     /// Whether images have its layer.
     pub is_shared: bool,
-    /// Whether other results are made of it.
-    pub is_used: bool,
     /// Bytes in the files of its layer.
     pub size: u64,
     /// When it was made.
@@ -60,8 +58,6 @@ impl Cache {
     /// others.
     pub(crate) fn records(&self) -> Vec<CacheRecord> {
         let entries = self.entries().clone();
-        let needed: BTreeSet<&Digest> =
-            entries.values().filter_map(|entry| entry.note.identity.base.as_ref()).collect();
         let mut records: BTreeMap<&Digest, CacheRecord> = BTreeMap::new();
         for entry in entries.values() {
             let note = &entry.note;
@@ -71,8 +67,7 @@ impl Cache {
                     record.uses += note.uses;
                 }
                 None => {
-                    let is_used = needed.contains(&note.result);
-                    records.insert(&note.result, self.record(note, is_used));
+                    records.insert(&note.result, self.record(note));
                 }
             }
         }
@@ -81,7 +76,7 @@ impl Cache {
         records
     }
 
-    fn record(&self, note: &Note, is_used: bool) -> CacheRecord {
+    fn record(&self, note: &Note) -> CacheRecord {
         let layer = note.layer.as_ref();
         CacheRecord {
             id: note.result.clone(),
@@ -89,17 +84,11 @@ impl Cache {
             kind: "regular",
             description: note.name.clone(),
             is_shared: layer.is_some_and(|layer| self.images.is_in_image(layer)),
-            is_used,
             size: layer.map_or(0, |layer| self.images.layer_sizes(std::slice::from_ref(layer))[0]),
             created: note.created,
             last_used: note.last_used,
             uses: note.uses,
         }
-    }
-
-    /// Bytes of all results that no image has.
-    pub(crate) fn own_size(&self) -> u64 {
-        self.records().iter().filter(|record| !record.is_shared).map(|record| record.size).sum()
     }
 
     /// Releases results; those that others are made of stay with them.
@@ -118,6 +107,9 @@ impl Cache {
                 going.insert(record.id.clone());
                 leaves.remove(record);
             }
+        }
+        if going.is_empty() {
+            return Ok(Pruned::default());
         }
         let mut keys = Vec::new();
         self.entries().retain(|key, entry| {
@@ -193,7 +185,6 @@ mod tests {
             kind: "regular",
             description: name.into(),
             is_shared: false,
-            is_used: false,
             size: 1,
             created: time,
             last_used: time,
