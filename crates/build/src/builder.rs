@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use dockerfile::plan::Remote;
 use image::ImageStore;
-use registry::Registry;
+use registry::{InFlight, Registry};
 use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, CacheFilter, CacheRecord, Pruned};
 use crate::context::{git, http};
 use crate::error::Error;
+use crate::execute::{CacheLocks, sweep};
 use crate::host::Host;
 use crate::output::{self, Built};
 use crate::progress::Progress;
 use crate::request::{Context, Request};
-use crate::solve::{self, Turns};
+use crate::solve;
 use crate::work::{Work, WorkFolder, make_folder};
 
 /// Builds images. Clones are one builder.
@@ -32,9 +33,10 @@ pub(crate) struct Shared {
     pub(crate) folder: PathBuf,
     /// Where secrets are while commands use them.
     pub(crate) secrets: Work,
-    pub(crate) turns: Turns,
+    /// Who makes which result.
+    pub(crate) turns: InFlight,
     /// Who has the folders of cache mounts.
-    pub(crate) caches: Turns,
+    pub(crate) caches: CacheLocks,
     /// Commands that may run at the same time.
     pub(crate) commands: Semaphore,
 }
@@ -48,11 +50,16 @@ impl Shared {
         let disk = rustix::fs::statvfs(&self.folder)
             .map_err(|errno| Error::io("look at the disk of", &self.folder)(errno.into()))?;
         let keep = disk.f_blocks * disk.f_frsize / SHARE;
-        if self.cache.own_size() <= keep {
-            return Ok(());
+        self.prune(&CacheFilter { keep, ..CacheFilter::default() }).map(drop)
+    }
+
+    /// Removes results, and the lists of their files.
+    fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
+        let pruned = self.cache.prune(filter)?;
+        if !pruned.ids.is_empty() {
+            self.forget_listings()?;
         }
-        self.cache.prune(&CacheFilter { keep, ..CacheFilter::default() })?;
-        self.forget_listings()
+        Ok(pruned)
     }
 
     /// Removes the lists of files of results that are no longer there.
@@ -91,11 +98,12 @@ impl Builder {
             work: Work::open(&folder.join("work"))?,
             folder: folder.to_owned(),
             secrets: Work::open(&run.join("secrets"))?,
-            turns: Turns::default(),
-            caches: Turns::default(),
+            turns: InFlight::default(),
+            caches: CacheLocks::default(),
             commands: Semaphore::new(processors.max(2) * 2),
         };
         shared.forget_listings()?;
+        sweep(folder)?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -176,8 +184,6 @@ impl Builder {
     /// # Errors
     /// When the image store cannot be written.
     pub fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
-        let pruned = self.shared.cache.prune(filter)?;
-        self.shared.forget_listings()?;
-        Ok(pruned)
+        self.shared.prune(filter)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::container::{CreateOptions, CreateRequest, CreateResponse};
 use oci::Platform;
+use sys::random;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
@@ -16,7 +17,7 @@ use crate::settings::{ContainerRecord, Settings};
 use crate::shared::Shared;
 use crate::state::State;
 use crate::volumes::Anonymous;
-use crate::{copy_up, files, mounts, names, networking, random};
+use crate::{copy_up, files, mounts, names, networking};
 
 /// Commands that may wait for a container's task.
 const QUEUE: usize = 16;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use api::exec::{ExecCreateRequest, ExecInspect, ProcessConfig};
 use shim::client::RequestError;
 use shim::{Attach, ExecConfig, Failure, FailureKind, Framing, Reply, RequestBody, StdinMode, Target, User};
+use sys::random;
 use tokio::sync::watch;
 
 use crate::container::Container;
 use crate::error::Error;
 use crate::shared::Shared;
-use crate::{detach_keys, random, spec, time};
+use crate::{detach_keys, spec, time};
 
 /// How long an exec that has ended can still be inspected, in nanoseconds.
 const KEPT: i64 = 300_000_000_000;

@@ -53,7 +53,6 @@ mod networking;
 mod networks;
 mod ports;
 mod prune;
-mod random;
 mod reconcile;
 mod relay;
 mod restart;

@@ -1,6 +1,6 @@
 //! Names drawn for containers that were not given one: `adjective_surname`.
 
-use crate::random::random_below;
+use sys::random;
 
 /// Draws a name for which `is_free` holds. After many misses a digit is added, as Docker does, so that this ends.
 pub(crate) fn draw(mut is_free: impl FnMut(&str) -> bool) -> String {
@@ -11,7 +11,7 @@ pub(crate) fn draw(mut is_free: impl FnMut(&str) -> bool) -> String {
         }
     }
     loop {
-        let name = format!("{}{}", pair(), random_below(10_000));
+        let name = format!("{}{}", pair(), random::below(10_000));
         if is_free(&name) {
             return name;
         }
@@ -19,8 +19,8 @@ pub(crate) fn draw(mut is_free: impl FnMut(&str) -> bool) -> String {
 }
 
 fn pair() -> String {
-    let adjective = ADJECTIVES[random_below(ADJECTIVES.len())];
-    let surname = SURNAMES[random_below(SURNAMES.len())];
+    let adjective = ADJECTIVES[random::below(ADJECTIVES.len())];
+    let surname = SURNAMES[random::below(SURNAMES.len())];
     format!("{adjective}_{surname}")
 }
 

@@ -7,9 +7,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sys::random;
+
 use crate::error::Error;
 use crate::mounts::{MountSettings, MountSource, VolumeSource};
-use crate::random;
 use crate::settings::Settings;
 
 /// In a volume's folder until the container that it was made for is recorded.

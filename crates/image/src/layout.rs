@@ -1,5 +1,6 @@
 //! Where things are on disk.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -80,6 +81,13 @@ impl Layout {
     /// The unpacked tree of a layer.
     pub(crate) fn layer_tree(&self, diff_id: &Digest) -> PathBuf {
         self.layer(diff_id).join(TREE)
+    }
+
+    /// The trees of layers, of which the lowest comes first; the topmost tree first, and each once.
+    pub(crate) fn layer_trees(&self, layers: &[Digest]) -> Vec<PathBuf> {
+        let mut seen = BTreeSet::new();
+        let distinct = layers.iter().rev().filter(|layer| seen.insert(*layer));
+        distinct.map(|layer| self.layer_tree(layer)).collect()
     }
 
     pub(crate) fn snapshots(&self) -> PathBuf {

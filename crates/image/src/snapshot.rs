@@ -167,15 +167,8 @@ fn layers_of(index: &Index, image: &Digest) -> Result<Vec<Digest>> {
 
 fn parts(layout: &Layout, id: &str, layers: &[Digest]) -> OverlayParts {
     let folder = layout.snapshot(id);
-    OverlayParts { lower: lower(layout, layers), upper: folder.join("upper"), work: folder.join("work") }
-}
-
-/// The trees of layers, the topmost first. The kernel refuses one tree twice, and a layer's lower copy shows nothing that
-/// its upper one does not, so only the upper one is used.
-fn lower(layout: &Layout, layers: &[Digest]) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
-    let distinct = layers.iter().rev().filter(|layer| seen.insert(*layer));
-    distinct.map(|layer| layout.layer_tree(layer)).chain([layout.base()]).collect()
+    let lower = layout.layer_trees(layers).into_iter().chain([layout.base()]).collect();
+    OverlayParts { lower, upper: folder.join("upper"), work: folder.join("work") }
 }
 
 fn make_folders(folder: &Path) -> Result<()> {

@@ -106,9 +106,12 @@ impl ImageStore {
         index.images.iter().map(|(id, entry)| self.shared.view(&index, id, entry)).collect()
     }
 
-    /// The folders of an image's layers, the topmost first; several layers may be the same.
-    pub fn layer_folders(&self, image: &Image) -> Vec<PathBuf> {
-        image.layers.iter().rev().map(|layer| self.shared.layout.layer_tree(layer)).collect()
+    /// The trees of layers for an overlay to read, the topmost first. They stay as long as the layers are leased or kept.
+    ///
+    /// `layers` has the lowest first. The kernel refuses one tree twice, and a layer's lower copy shows nothing that its upper
+    /// one does not, so only the upper one is there.
+    pub fn layer_trees(&self, layers: &[Digest]) -> Vec<PathBuf> {
+        self.shared.layout.layer_trees(layers)
     }
 
     /// Whether an image was made here from this one.

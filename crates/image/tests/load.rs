@@ -113,7 +113,7 @@ fn layer_that_is_here_is_not_read_again() {
     other[at..at + size].fill(0);
     let again = store.load(&other[..], &[]).unwrap();
     assert_eq!(again[0].image, image[0].image);
-    let folder = &store.layer_folders(&store.resolve("app:1").unwrap())[0];
+    let folder = &store.layer_trees(&store.resolve("app:1").unwrap().layers)[0];
     let content = std::fs::read(folder.join("f")).unwrap();
     assert!(content.iter().all(|byte| *byte == 7), "what is stored stays");
     store.remove("app:1", image::Force::No, &no_users).unwrap();

@@ -62,14 +62,14 @@ fn layers_made_one_after_the_other_are_an_image_that_others_can_load() {
     layers.push(ingest.finish_layer("build-2").unwrap());
     let built = commit(&store, ingest, &image, layers.clone(), "built:1");
     assert_eq!(store.snapshots(), Vec::<String>::new());
-    let folders = store.layer_folders(&store.image(&built).unwrap());
+    let folders = store.layer_trees(&store.image(&built).unwrap().layers);
     assert_eq!(fs::read(folders[1].join("new")).unwrap(), b"new");
 
     let archive = saved(&store, "built:1");
     let other = there.open();
     other.load(&archive[..], &[]).unwrap();
     assert_eq!(other.resolve("built:1").unwrap().id, built);
-    let folders = other.layer_folders(&other.image(&built).unwrap());
+    let folders = other.layer_trees(&other.image(&built).unwrap().layers);
     assert_eq!(fs::read(folders[1].join("new")).unwrap(), b"new");
     assert!(fs::symlink_metadata(folders[0].join("old")).is_ok(), "what hides the old file");
     assert_eq!(saved(&store, "built:1"), archive);
@@ -119,7 +119,7 @@ fn made_layer_that_was_changed_is_told_and_not_saved() {
     let mut layers = ingest.lease_image(&image).unwrap();
     layers.push(with_file(&ingest, "build-1", &layers, "new", "new"));
     let built = commit(&store, ingest, &image, layers, "built:1");
-    let folder = store.layer_folders(&store.image(&built).unwrap()).remove(0);
+    let folder = store.layer_trees(&store.image(&built).unwrap().layers).remove(0);
     fs::write(folder.join("new"), "bad").unwrap();
     let error = store.save(&["built:1".into()], &[]).unwrap_err().to_string();
     assert!(error.contains("verification failed"), "{error}");

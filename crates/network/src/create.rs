@@ -286,7 +286,7 @@ fn ipv4_pools(configured: &[AddressPool]) -> Vec<AddressPool> {
 /// A /48 of the unique local addresses (RFC 4193).
 fn random_unique_local() -> Cidr {
     let mut octets = [0; 16];
-    id::fill(&mut octets[1..6]);
+    sys::random::fill(&mut octets[1..6]);
     octets[0] = 0xfd;
     Cidr::new(IpAddr::from(octets), 48).expect("48 bits fit")
 }

@@ -6,8 +6,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id;
-
 /// A 48-bit hardware address, written `02:42:ac:11:00:02`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -29,7 +27,7 @@ impl MacAddress {
     /// An address that nobody else is likely to have.
     pub(crate) fn random() -> Self {
         let mut octets = [0x02, 0x42, 0, 0, 0, 0];
-        id::fill(&mut octets[2..]);
+        sys::random::fill(&mut octets[2..]);
         Self(octets)
     }
 

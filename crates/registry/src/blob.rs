@@ -62,7 +62,7 @@ pub(crate) struct LayerDownload<'a> {
 
 impl LayerDownload<'_> {
     /// Brings the layer unless another pull does, which is waited for.
-    pub(crate) async fn run_once(&self, ingest: &Arc<Ingest>, turn: Turn) -> Result<(), Error> {
+    pub(crate) async fn run_once(&self, ingest: &Arc<Ingest>, turn: Arc<Turn>) -> Result<(), Error> {
         let _turn = match turn.try_lock() {
             Ok(turn) => turn,
             Err(_) => {

@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use in_flight::InFlight;
+pub use in_flight::{InFlight, Turn};
 
 pub use auth::Credentials;
 pub use distribution::Distribution;

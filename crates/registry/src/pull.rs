@@ -258,7 +258,7 @@ impl Pull<'_> {
         for (blob, diff_id) in missing {
             let (session, config, sink) = (self.session, &self.registry.config, self.progress);
             let download = LayerDownload { session, config, sink, blob, diff_id };
-            let turn = self.registry.in_flight.turn(diff_id);
+            let turn = self.registry.in_flight.lock(diff_id);
             downloads.push(async move { download.run_once(ingest, turn).await });
         }
         stream::iter(downloads).buffer_unordered(parallel).try_collect().await

@@ -21,6 +21,7 @@ pub mod overlay;
 pub mod probe;
 pub mod process;
 pub mod pty;
+pub mod random;
 pub mod root;
 pub mod seccomp;
 pub mod signalfd;

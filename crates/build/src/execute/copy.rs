@@ -174,8 +174,7 @@ pub(crate) async fn copy(
     let (job, copy) = (Arc::clone(job), copy.clone());
     let work = move || {
         let files = looked.0.first().expect("the files of a copy were looked at");
-        let layer = WritableLayer::begin(&job.ingest, below.as_ref().map(Tree::layers).unwrap_or_default())?;
-        let below = below.map_or(Ok(None), |below| below.open(&job.shared, "what is below"))?;
+        let (layer, below) = begin(&job, below.as_ref())?;
         let sources: Vec<_> =
             files.trees.iter().map(|tree| tree.as_ref().map(|tree| tree.as_tree())).collect();
         let request = files::Request { copy: &copy, sources: &sources, latest: job.plan.epoch };
@@ -191,6 +190,13 @@ pub(crate) async fn copy(
     spawn_blocking(work).await.expect("copying does not panic")
 }
 
+/// A new layer, and what is below it.
+fn begin(job: &Job, below: Option<&Tree>) -> Result<(WritableLayer, Option<OpenTree>), Error> {
+    let layer = WritableLayer::over(&job.ingest, below)?;
+    let below = below.map_or(Ok(None), |below| below.open(&job.shared, "what is below"))?;
+    Ok((layer, below))
+}
+
 /// Makes the layer of a `WORKDIR`.
 pub(crate) async fn make_folder(
     job: &Arc<Job>,
@@ -200,8 +206,7 @@ pub(crate) async fn make_folder(
     let below = inputs.get(&Role::Base).map(|base| base.tree.clone());
     let (job, folder) = (Arc::clone(job), folder.clone());
     let work = move || {
-        let layer = WritableLayer::begin(&job.ingest, below.as_ref().map(Tree::layers).unwrap_or_default())?;
-        let below = below.map_or(Ok(None), |below| below.open(&job.shared, "what is below"))?;
+        let (layer, below) = begin(&job, below.as_ref())?;
         files::make_folder(&folder, below.as_ref().map(|below| below.root()), layer.upper())?;
         epoch::clamp(layer.upper(), job.plan.epoch)?;
         layer.finish()

@@ -7,6 +7,7 @@ use image::{Ingest, OverlayParts};
 use oci::Digest;
 
 use crate::error::Error;
+use crate::solve::Tree;
 
 /// A snapshot that becomes a layer. Dropping it removes it.
 #[derive(Debug)]
@@ -18,9 +19,10 @@ pub struct WritableLayer {
 }
 
 impl WritableLayer {
-    /// An empty one over these layers.
-    pub(crate) fn begin(ingest: &Arc<Ingest>, below: &[Digest]) -> Result<Self, Error> {
-        let id = new_id();
+    /// An empty one over a tree; folders are nothing to be below a layer.
+    pub(crate) fn over(ingest: &Arc<Ingest>, below: Option<&Tree>) -> Result<Self, Error> {
+        let below = below.map(Tree::layers).unwrap_or_default();
+        let id = sys::random::new_id();
         let parts = ingest.begin_layer(&id, below)?;
         Ok(Self { ingest: Arc::clone(ingest), id, parts, is_finished: false })
     }
@@ -57,12 +59,4 @@ impl Drop for WritableLayer {
             tracing::warn!(snapshot = %self.id, %error, "left for the next start to remove");
         }
     }
-}
-
-/// A new name for a snapshot. Its first digits are not all decimal: they may become a host name.
-fn new_id() -> String {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).expect("the kernel's random source never fails once it is seeded");
-    bytes[0] |= 0xa0;
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,6 @@
 //! Doing what there is no result of: making layers.
 
+mod caches;
 mod copy;
 mod epoch;
 mod layer;
@@ -7,6 +8,7 @@ mod mounts;
 mod run;
 mod stubs;
 
+pub(crate) use caches::{CacheLocks, sweep};
 pub(crate) use copy::{Looked, Memories, copy, make_folder};
 pub use layer::WritableLayer;
 pub(crate) use run::run;

@@ -6,24 +6,19 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use dockerfile::mount::Sharing;
 use dockerfile::plan::{Owner, Role, Run, RunMount};
-use oci::Digest;
 use sys::Errno;
 use tokio::task::spawn_blocking;
 
+use super::caches::Caches;
 use super::copy::copy_of;
 use super::layer::WritableLayer;
 use crate::error::Error;
 use crate::host::{CommandBind, CommandMount};
 use crate::request::Context;
 use crate::solve::{Job, Outcome, Tree};
-use crate::work::{WorkFolder, make_folder};
-
-/// Numbers of folders of caches in the making.
-static NEXT: AtomicU64 = AtomicU64::new(0);
+use crate::work::WorkFolder;
 
 /// What is ready to be mounted. Dropping it removes what was made for it.
 #[derive(Debug, Default)]
@@ -35,8 +30,8 @@ pub(super) struct Mounted {
     pub(super) variables: Vec<String>,
     /// Files of secrets.
     folders: Vec<WorkFolder>,
-    /// Caches that nobody else may have meanwhile.
-    locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+    /// Caches that are used.
+    _caches: Caches,
     /// Trees that are bound.
     trees: Vec<Tree>,
     /// What is written to trees; nobody wants it.
@@ -63,6 +58,7 @@ pub(super) async fn prepare(
     inputs: &HashMap<Role, Outcome>,
 ) -> Result<Mounted, Error> {
     let mut mounted = Mounted::default();
+    let caches = Caches::lock(&job.shared.caches, &run.mounts).await;
     for (at, mount) in run.mounts.iter().enumerate() {
         let input = inputs.get(&Role::Mount(at));
         match mount {
@@ -71,12 +67,9 @@ pub(super) async fn prepare(
                     bind(job, &mut mounted, &input.tree, source, target, *is_read_only).await?;
                 }
             }
-            RunMount::Cache { id, sharing, source, target, is_read_only, owner } => {
-                let folder = cache(job, &mut mounted, id, *sharing, *owner).await?;
-                if let (Some(input), true) = (input, folder.is_new) {
-                    fill(job, &input.tree, source, &folder.path)?;
-                }
-                let folder = keep(folder)?;
+            RunMount::Cache { source, target, is_read_only, owner, .. } => {
+                let input = input.map(|input| (&input.tree, source.as_str()));
+                let folder = caches.folder(&job.shared, at, input, *owner)?;
                 mounted.bind(folder, target, *is_read_only);
             }
             RunMount::Tmpfs { target, size } => mounted.temporary.push((target.clone(), *size)),
@@ -98,6 +91,7 @@ pub(super) async fn prepare(
             }
         }
     }
+    mounted._caches = caches;
     Ok(mounted)
 }
 
@@ -118,7 +112,7 @@ async fn bind(
             let mount = tree.part(&job.shared, &path).map_err(failed)?;
             return Ok((mount, tree, None));
         }
-        let scratch = WritableLayer::begin(&job.ingest, &[])?;
+        let scratch = WritableLayer::over(&job.ingest, None)?;
         let mount = tree.writable(&job.shared, scratch.folders(), &path).map_err(failed)?;
         Ok((mount, tree, Some(scratch)))
     };
@@ -143,92 +137,6 @@ fn visible(job: &Job, tree: Tree, source: &str) -> Result<(Tree, PathBuf), Error
     let path = Path::new("/").join(name.unwrap_or_default());
     let copy = Context::work(folder).map_err(Error::io("open", source))?;
     Ok((Tree::Folder(Arc::new(copy)), path))
-}
-
-/// The folder of a cache.
-async fn cache(
-    job: &Arc<Job>,
-    mounted: &mut Mounted,
-    id: &str,
-    sharing: Sharing,
-    owner: Owner,
-) -> Result<CacheFolder, Error> {
-    let caches = job.shared.folder.join("caches");
-    let name = Digest::of(id.as_bytes()).hex().to_owned();
-    match sharing {
-        Sharing::Shared => {}
-        Sharing::Locked => {
-            let turn = job.shared.caches.turn(&Digest::of(id.as_bytes()));
-            mounted.locks.push(turn.lock_owned().await);
-        }
-        Sharing::Private => return private(job, mounted, &caches, &name, owner).await,
-    }
-    new_cache(&caches.join(&name), owner)
-}
-
-/// The first folder of a cache that nobody else has now.
-async fn private(
-    job: &Arc<Job>,
-    mounted: &mut Mounted,
-    caches: &Path,
-    name: &str,
-    owner: Owner,
-) -> Result<CacheFolder, Error> {
-    for number in 0_u32.. {
-        let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
-        let turn = job.shared.caches.turn(&Digest::of(name.as_bytes()));
-        if let Ok(lock) = turn.try_lock_owned() {
-            mounted.locks.push(lock);
-            return new_cache(&caches.join(&name), owner);
-        }
-    }
-    unreachable!("there are fewer commands than numbers")
-}
-
-/// The folder of a cache, and whether it is still to be kept under its name.
-struct CacheFolder {
-    path: PathBuf,
-    is_new: bool,
-}
-
-/// The folder of a cache; where there is none, a new one beside its place, which [`keep`] moves there.
-fn new_cache(folder: &Path, owner: Owner) -> Result<CacheFolder, Error> {
-    let data = folder.join("data");
-    if data.is_dir() {
-        return Ok(CacheFolder { path: data, is_new: false });
-    }
-    make_folder(folder)?;
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("new-{}-{number}", std::process::id()));
-    make_folder(&path)?;
-    chown(&path, Some(owner.uid), Some(owner.gid)).map_err(Error::io("set the owner of", &path))?;
-    let mode = fs::Permissions::from_mode(owner.mode);
-    fs::set_permissions(&path, mode).map_err(Error::io("set the mode of", &path))?;
-    Ok(CacheFolder { path, is_new: true })
-}
-
-/// Moves a new folder to its place; where somebody else was faster, theirs is the one.
-fn keep(folder: CacheFolder) -> Result<PathBuf, Error> {
-    if !folder.is_new {
-        return Ok(folder.path);
-    }
-    let data = folder.path.with_file_name("data");
-    match fs::rename(&folder.path, &data) {
-        Err(_) if data.is_dir() => {
-            sys::trash::delete(&folder.path).map_err(Error::io("remove", &folder.path))?;
-            Ok(data)
-        }
-        result => result.map(|()| data.clone()).map_err(Error::io("make folder", &data)),
-    }
-}
-
-/// Gives a new cache the files that it begins with.
-fn fill(job: &Job, tree: &Tree, source: &str, folder: &Path) -> Result<(), Error> {
-    let Some(open) = tree.open(&job.shared, source)? else { return Ok(()) };
-    let failed = |errno: Errno| Error::Tree { what: source.to_owned(), source: errno.into() };
-    let target = fs::File::open(folder).map_err(Error::io("open folder", folder))?;
-    let source = open.root().open_directory(source).map_err(failed)?;
-    sys::copy::content(source, target).map_err(|errno| Error::io("fill the cache in", folder)(errno.into()))
 }
 
 /// A secret, as a file, a variable or both.

@@ -18,7 +18,7 @@ use super::{epoch, mounts, stubs};
 use crate::error::Error;
 use crate::host::{Command, CommandEnd};
 use crate::progress::{Event, Progress};
-use crate::solve::{Job, Outcome, Tree};
+use crate::solve::{Job, Outcome};
 
 /// Bytes of output that are read at once.
 const CHUNK: usize = 64 << 10;
@@ -39,9 +39,8 @@ pub(crate) async fn run(
     let (layer, stubs) = {
         let (job, below) = (Arc::clone(job), below.clone());
         let begin = move || {
-            let layers = below.as_ref().map(Tree::layers).unwrap_or_default();
             let stubs = stubs::missing(&job.shared, below.as_ref(), &targets)?;
-            Ok::<_, Error>((WritableLayer::begin(&job.ingest, layers)?, stubs))
+            Ok::<_, Error>((WritableLayer::over(&job.ingest, below.as_ref())?, stubs))
         };
         spawn_blocking(begin).await.expect("beginning a layer does not panic")?
     };

@@ -1,12 +1,11 @@
 //! Going through a plan: each vertex waits for its inputs, looks for its result, and does what there is no result of.
 //!
 //! Vertices that do not need each other run at the same time. Of equal ones, in this build and in others, one does the work and
-//! the others find its result ([`Turns`]). The first failure ends the rest.
+//! the others find its result ([`registry::InFlight`]). The first failure ends the rest.
 
 mod bases;
 mod identity;
 mod sources;
-mod turns;
 mod vertex;
 
 use std::collections::HashMap;
@@ -30,7 +29,6 @@ use crate::request::{NamedSource, NoCache, Request};
 
 use bases::Bases;
 pub(crate) use sources::{OpenTree, Tree};
-pub(crate) use turns::Turns;
 
 /// The result of a vertex.
 #[derive(Clone, Debug)]

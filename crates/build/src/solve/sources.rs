@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -48,7 +48,7 @@ impl Tree {
             Self::Layers(layers) if layers.is_empty() => Ok(None),
             Self::Layers(layers) => {
                 let failed = |errno: Errno| Error::Tree { what: what.to_owned(), source: errno.into() };
-                let root = sys::overlay::read(&folders(shared, layers)).map_err(failed)?;
+                let root = sys::overlay::read(&shared.images.layer_trees(layers)).map_err(failed)?;
                 Ok(Some(OpenTree::Layers(root)))
             }
             Self::Context(context) | Self::Folder(context) => Ok(Some(OpenTree::Folder(Arc::clone(context)))),
@@ -59,7 +59,7 @@ impl Tree {
     pub(crate) fn part(&self, shared: &Shared, path: &Path) -> sys::Result<DetachedMount> {
         match self {
             Self::Layers(layers) => {
-                let mut folders = folders(shared, layers);
+                let mut folders = shared.images.layer_trees(layers);
                 if folders.len() == 1 {
                     return DetachedMount::copy_of(Root::at(&folders[0])?.locate(path)?, Depth::Single);
                 }
@@ -83,25 +83,12 @@ impl Tree {
         path: &Path,
     ) -> sys::Result<DetachedMount> {
         let mut below = match self {
-            Self::Layers(layers) => folders(shared, layers),
+            Self::Layers(layers) => shared.images.layer_trees(layers),
             Self::Context(context) | Self::Folder(context) => vec![context.path.clone()],
         };
         below.push(shared.folder.join("empty"));
         sys::overlay::part(sys::overlay::mount(&below, Some(folders_of_writes))?, path)
     }
-}
-
-/// The trees of layers, the topmost first.
-fn folders(shared: &Shared, layers: &[Digest]) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = Vec::with_capacity(layers.len());
-    for layer in layers.iter().rev() {
-        let folder = shared.images.layer_tree(layer);
-        // The kernel refuses one tree twice, and a lower copy shows nothing more.
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
-    folders
 }
 
 /// Files that are open for reading.

@@ -51,7 +51,7 @@ impl Job {
         let operation = &self.plan.vertices[id.0].operation;
         let files = Arc::new(self.looked(id, inputs).await?);
         let content = self.by_content(operation, inputs, files.identities());
-        let turn = self.shared.turns.turn(&content.key());
+        let turn = self.shared.turns.lock(&content.key());
         let _turn = turn.lock().await;
         if let Some((found, result)) = self.find(id, inputs, &content) {
             // By how its inputs were made it is found without a look at files the next time.

@@ -9,7 +9,7 @@ use futures_util::stream;
 use image::{CheckProgress, Finding, Outcome, Repair, Subject};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::Api;
+use super::{Api, image_shape};
 use crate::error::Error;
 use crate::http::{Call, Response, json_lines};
 
@@ -63,12 +63,11 @@ fn check(
 }
 
 fn message(progress: &CheckProgress) -> ProgressMessage {
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut message = ProgressMessage::layer_progress(
         progress.what,
         "Verifying",
-        signed(progress.done),
-        signed(progress.total),
+        image_shape::bytes(progress.done),
+        image_shape::bytes(progress.total),
     );
     if let Some(detail) = &mut message.progress_detail {
         detail.units = progress.what.into();

@@ -26,10 +26,7 @@ impl Api {
     pub(super) async fn image_tree(&self, name: String) -> Result<Response, Error> {
         let images = self.engine.images().clone();
         let open = move || -> Result<_, Error> {
-            let mut folders = images.layer_folders(&images.resolve(&name)?);
-            let mut seen = std::collections::HashSet::new();
-            // The kernel refuses one tree twice, and a lower copy shows nothing more.
-            folders.retain(|folder| seen.insert(folder.clone()));
+            let folders = images.layer_trees(&images.resolve(&name)?.layers);
             if folders.is_empty() {
                 return Ok(None);
             }

@@ -13,7 +13,8 @@ fn familiar(references: &[Reference]) -> Vec<String> {
     references.iter().map(Reference::familiar).collect()
 }
 
-pub(super) fn bytes(size: u64) -> i64 {
+/// A number that is not negative, as JSON of the API has it.
+pub(in crate::routes) fn bytes(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 

@@ -76,7 +76,7 @@ impl Api {
         let images = self.engine.images().clone();
         let (image, folders, listing) = blocking(move || {
             let image = resolve(&images, &name, platform.as_ref())?;
-            let folders = images.layer_folders(&image);
+            let folders = images.layer_trees(&image.layers);
             let listing = wants_manifests.then(|| images.listing(&image)).transpose()?;
             Ok::<_, image::Error>((image, folders, listing))
         })

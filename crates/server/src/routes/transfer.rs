@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use registry::{Credentials, Progress, ProgressSink};
 use tokio::sync::mpsc;
 
+use super::image_shape;
 use crate::error::Error;
 use crate::http::{Response, json_lines};
 
@@ -88,7 +89,6 @@ impl Transfer {
 }
 
 fn message(progress: Progress) -> ProgressMessage {
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let aux = progress.aux.and_then(|pushed| serde_json::to_value(pushed).ok());
     let id = progress.id.unwrap_or_default();
     let message = match progress.detail {
@@ -96,9 +96,12 @@ fn message(progress: Progress) -> ProgressMessage {
         Some(detail) if detail.current == 0 && detail.total == 0 => {
             ProgressMessage::layer(id, progress.status)
         }
-        Some(detail) => {
-            ProgressMessage::layer_progress(id, progress.status, signed(detail.current), signed(detail.total))
-        }
+        Some(detail) => ProgressMessage::layer_progress(
+            id,
+            progress.status,
+            image_shape::bytes(detail.current),
+            image_shape::bytes(detail.total),
+        ),
     };
     ProgressMessage { aux, ..message }
 }

@@ -79,9 +79,7 @@ impl Checkout {
 
 /// A folder with a name that no repository can guess.
 fn scratch(folder: &Path) -> Result<PathBuf, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the kernel's random source never fails once it is seeded");
-    let path = folder.join(format!(".checkout-{:032x}", u128::from_ne_bytes(bytes)));
+    let path = folder.join(format!(".checkout-{}", sys::random::hexadecimal::<16>()));
     fs::create_dir(&path).map_err(failed("make folder", &path))?;
     Ok(path)
 }

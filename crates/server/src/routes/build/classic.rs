@@ -9,6 +9,8 @@ use dockerfile::plan::Plan;
 use oci::Digest;
 use serde_json::json;
 
+use crate::routes::image_shape;
+
 /// Makes the classic messages of events.
 #[derive(Debug)]
 pub(super) struct Classic {
@@ -191,13 +193,17 @@ fn vertex_of(event: &Event) -> Option<u32> {
 
 /// A layer of an image that is pulled: `1a2b3c4d5e6f Downloading`.
 fn status(item: &str, current: u64, total: u64) -> Option<ProgressMessage> {
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let (id, status) = item.split_once(' ')?;
     let is_layer = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     Some(match (is_layer, total) {
         (false, _) => ProgressMessage::status(item),
         (true, 0) => ProgressMessage::layer(id, status),
-        (true, _) => ProgressMessage::layer_progress(id, status, signed(current), signed(total)),
+        (true, _) => ProgressMessage::layer_progress(
+            id,
+            status,
+            image_shape::bytes(current),
+            image_shape::bytes(total),
+        ),
     })
 }
 

@@ -8,6 +8,8 @@ use dockerfile::lint::{Report, Warning};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::routes::image_shape;
+
 /// Makes messages of events.
 #[derive(Debug, Default)]
 pub(super) struct Own;
@@ -54,16 +56,19 @@ pub(super) fn checked(report: &Report) -> BuildMessage {
 }
 
 fn of_event(event: Event) -> Option<BuildEvent> {
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     Some(match event {
         Event::Vertex { id, name, inputs } => BuildEvent::Vertex { id, name, inputs },
         Event::Planned { .. } | Event::Running { .. } => return None,
         Event::Started { id, time } => BuildEvent::Started { id, time: nanoseconds(time) },
         Event::Cached { id } => BuildEvent::Cached { id },
         Event::Missed { id, reason } => BuildEvent::Missed { id, reason },
-        Event::Status { id, item, current, total, is_done } => {
-            BuildEvent::Status { id, item, current: signed(current), total: signed(total), is_done }
-        }
+        Event::Status { id, item, current, total, is_done } => BuildEvent::Status {
+            id,
+            item,
+            current: image_shape::bytes(current),
+            total: image_shape::bytes(total),
+            is_done,
+        },
         Event::Log { id, stream, data } => {
             BuildEvent::Log { id, stream, data: base64::engine::general_purpose::STANDARD.encode(data) }
         }

@@ -1,0 +1,228 @@
+//! The folders of cache mounts, and who has them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dockerfile::mount::Sharing;
+use dockerfile::plan::{Owner, RunMount};
+use oci::Digest;
+use sys::Errno;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use crate::builder::Shared;
+use crate::error::Error;
+use crate::solve::Tree;
+use crate::work::make_folder;
+
+/// The locks of all folders that are used, by the digests of their names: who shares one reads.
+pub(crate) type CacheLocks = registry::InFlight<RwLock<()>>;
+
+/// Numbers of folders in the making.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// The caches of one command, for as long as this is there.
+#[derive(Debug, Default)]
+pub(super) struct Caches {
+    /// The name of the folder, by the mount's place among the command's.
+    names: HashMap<usize, String>,
+    _shared: Vec<OwnedRwLockReadGuard<()>>,
+    _own: Vec<OwnedRwLockWriteGuard<()>>,
+}
+
+impl Caches {
+    /// Waits until a command may have its caches.
+    ///
+    /// Every command takes them in the order of their names, and each once, so that two never wait for each other.
+    pub(super) async fn lock(locks: &CacheLocks, mounts: &[RunMount]) -> Self {
+        let mut caches = Self::default();
+        let mut wanted: BTreeMap<String, bool> = BTreeMap::new();
+        let mut private = Vec::new();
+        for (at, mount) in mounts.iter().enumerate() {
+            let RunMount::Cache { id, sharing, .. } = mount else { continue };
+            let name = Digest::of(id.as_bytes()).hex().to_owned();
+            if *sharing == Sharing::Private {
+                private.push((at, name));
+            } else {
+                *wanted.entry(name.clone()).or_default() |= *sharing == Sharing::Locked;
+                caches.names.insert(at, name);
+            }
+        }
+        for (name, is_alone) in wanted {
+            let lock = locks.lock(&Digest::of(name.as_bytes()));
+            if is_alone {
+                caches._own.push(lock.write_owned().await);
+            } else {
+                caches._shared.push(lock.read_owned().await);
+            }
+        }
+        private.into_iter().for_each(|(at, name)| caches.lock_private(locks, at, &name));
+        caches
+    }
+
+    /// Takes the first folder of a cache that nobody else has now.
+    fn lock_private(&mut self, locks: &CacheLocks, at: usize, name: &str) {
+        for number in 0_u32.. {
+            let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
+            let lock = locks.lock(&Digest::of(name.as_bytes()));
+            if let Ok(lock) = lock.try_write_owned() {
+                self._own.push(lock);
+                self.names.insert(at, name);
+                return;
+            }
+        }
+    }
+
+    /// The folder of a mount. Where there is none yet, it begins with the files at a path of a tree.
+    pub(super) fn folder(
+        &self,
+        shared: &Shared,
+        at: usize,
+        begins_with: Option<(&Tree, &str)>,
+        owner: Owner,
+    ) -> Result<PathBuf, Error> {
+        let folder = shared.folder.join("caches").join(&self.names[&at]);
+        let data = folder.join("data");
+        if data.is_dir() {
+            return Ok(data);
+        }
+        let new = new_folder(&folder, owner)?;
+        if let Some((tree, source)) = begins_with {
+            fill(shared, tree, source, &new)?;
+        }
+        keep(&new, data)
+    }
+}
+
+/// A new folder beside the place of a cache.
+fn new_folder(folder: &Path, owner: Owner) -> Result<PathBuf, Error> {
+    make_folder(folder)?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!("new-{}-{number}", std::process::id()));
+    make_folder(&path)?;
+    chown(&path, Some(owner.uid), Some(owner.gid)).map_err(Error::io("set the owner of", &path))?;
+    let mode = fs::Permissions::from_mode(owner.mode);
+    fs::set_permissions(&path, mode).map_err(Error::io("set the mode of", &path))?;
+    Ok(path)
+}
+
+/// Moves a new folder to its place; where somebody else was faster, theirs is the one.
+fn keep(new: &Path, data: PathBuf) -> Result<PathBuf, Error> {
+    match fs::rename(new, &data) {
+        Err(_) if data.is_dir() => {
+            sys::trash::delete(new).map_err(Error::io("remove", new))?;
+            Ok(data)
+        }
+        result => result.map_err(Error::io("make folder", &data)).map(|()| data),
+    }
+}
+
+/// Gives a new cache the files that it begins with.
+fn fill(shared: &Shared, tree: &Tree, source: &str, folder: &Path) -> Result<(), Error> {
+    let Some(open) = tree.open(shared, source)? else { return Ok(()) };
+    let failed = |errno: Errno| Error::Tree { what: source.to_owned(), source: errno.into() };
+    let target = fs::File::open(folder).map_err(Error::io("open folder", folder))?;
+    let source = open.root().open_directory(source).map_err(failed)?;
+    sys::copy::content(source, target).map_err(|errno| Error::io("fill the cache in", folder)(errno.into()))
+}
+
+/// Removes the folders that were in the making when an engine was killed.
+pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
+    let caches = folder.join("caches");
+    for cache in entries(&caches)? {
+        for path in entries(&cache)? {
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"new-")) {
+                sys::trash::delete(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::io("read folder", folder))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read folder", folder))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn mount(id: &str, sharing: Sharing) -> RunMount {
+        RunMount::Cache {
+            id: id.to_owned(),
+            sharing,
+            source: "/".to_owned(),
+            target: "/cache".to_owned(),
+            is_read_only: false,
+            owner: Owner { uid: 0, gid: 0, mode: 0o755 },
+        }
+    }
+
+    async fn waits(locks: &CacheLocks, mounts: &[RunMount]) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), Caches::lock(locks, mounts)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn shared_cache_is_for_several_and_a_locked_one_for_one() {
+        let locks = CacheLocks::default();
+        let shared = Caches::lock(&locks, &[mount("a", Sharing::Shared)]).await;
+        assert!(!waits(&locks, &[mount("a", Sharing::Shared)]).await);
+        assert!(waits(&locks, &[mount("a", Sharing::Locked)]).await);
+        drop(shared);
+        let _locked = Caches::lock(&locks, &[mount("a", Sharing::Locked)]).await;
+        assert!(waits(&locks, &[mount("a", Sharing::Shared)]).await);
+        assert!(!waits(&locks, &[mount("b", Sharing::Locked)]).await);
+    }
+
+    #[tokio::test]
+    async fn private_cache_is_one_that_nobody_has() {
+        let locks = CacheLocks::default();
+        let first = Caches::lock(&locks, &[mount("a", Sharing::Locked)]).await;
+        let mut second =
+            Caches::lock(&locks, &[mount("a", Sharing::Private), mount("a", Sharing::Private)]).await;
+        let names: Vec<_> =
+            [&first.names[&0], &second.names[&0], &second.names[&1]].map(String::clone).into();
+        assert!(names[1].ends_with("-1") && names[2].ends_with("-2"), "{names:?}");
+        drop(first);
+        second = Caches::lock(&locks, &[mount("a", Sharing::Private)]).await;
+        assert_eq!(second.names[&0], names[0]);
+    }
+
+    #[tokio::test]
+    async fn command_does_not_wait_for_itself() {
+        let locks = CacheLocks::default();
+        let mounts = [mount("a", Sharing::Locked), mount("a", Sharing::Shared), mount("a", Sharing::Locked)];
+        assert!(!waits(&locks, &mounts).await);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn commands_that_name_caches_in_different_orders_do_not_wait_for_each_other() {
+        let locks = CacheLocks::default();
+        let take = |first: &'static str, other: &'static str| {
+            let locks = locks.clone();
+            async move {
+                for _ in 0..1000 {
+                    let mounts = [mount(first, Sharing::Locked), mount(other, Sharing::Locked)];
+                    drop(Caches::lock(&locks, &mounts).await);
+                }
+            }
+        };
+        let both = futures_util::future::try_join(tokio::spawn(take("a", "b")), tokio::spawn(take("b", "a")));
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("one waits for the other").unwrap();
+    }
+
+    #[test]
+    fn folders_in_the_making_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path().join("caches/one");
+        fs::create_dir_all(cache.join("new-1-0/half")).unwrap();
+        fs::create_dir_all(cache.join("data")).unwrap();
+        sweep(folder.path()).unwrap();
+        assert_eq!(entries(&cache).unwrap(), [cache.join("data")]);
+    }
+}
