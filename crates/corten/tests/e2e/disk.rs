@@ -12,7 +12,7 @@ use testkit::{Bed, Client, Command, Kind, eventually};
 use crate::CORTEN;
 
 /// A file system of 40 MB, unmounted when dropped.
-pub(crate) struct Small(PathBuf);
+pub(crate) struct Small(pub(crate) PathBuf);
 
 impl Small {
     /// With room for so many files, or any number if it is 0.

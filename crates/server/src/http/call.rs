@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::error::Error;
 
@@ -127,6 +128,9 @@ impl Call {
     }
 }
 
+/// A body as blocking code reads it.
+pub type Reader = SyncIoBridge<StreamReader<Upload, Bytes>>;
+
 /// A body that is read while it comes.
 pub struct Upload(Incoming);
 
@@ -136,6 +140,23 @@ impl futures_util::Stream for Upload {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         poll_bytes(Pin::new(&mut self.0), context).map_err(std::io::Error::other)
     }
+}
+
+impl Upload {
+    /// For code that blocks.
+    pub fn into_reader(self) -> Reader {
+        SyncIoBridge::new(StreamReader::new(self))
+    }
+}
+
+/// Does something with a body. Where that fails, the rest is read all the same: a client that is still sending would not see the
+/// answer. If it leaves, nobody wants one. Blocks.
+pub fn read_with<T, E>(reader: &mut Reader, work: impl FnOnce(&mut Reader) -> Result<T, E>) -> Result<T, E> {
+    let result = work(reader);
+    if result.is_err() {
+        let _ = std::io::copy(reader, &mut std::io::sink());
+    }
+    result
 }
 
 fn poll_bytes(

@@ -11,7 +11,7 @@ mod service;
 mod websocket;
 
 pub use body::Body;
-pub use call::Call;
+pub use call::{Call, Reader, read_with};
 pub use connection::{Acceptor, serve};
 pub use hijack::hijack;
 pub use response::{Response, empty, json, json_lines, stream};

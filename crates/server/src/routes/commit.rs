@@ -1,7 +1,5 @@
 //! Images made of containers and of archives.
 
-use std::io;
-
 use api::IdResponse;
 use api::container::{CommitOptions, Config};
 use api::image::{ProgressMessage, PullOptions};
@@ -12,13 +10,12 @@ use image::NewImage;
 use jiff::Timestamp;
 use oci::{ContainerConfig, History, ImageConfig, Platform, Reference};
 use registry::Source;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::Api;
 use super::images::tell;
 use super::transfer::Transfer;
 use crate::error::Error;
-use crate::http::{Call, Response, json, json_lines};
+use crate::http::{Call, Response, json, json_lines, read_with};
 
 impl Api {
     pub(super) async fn commit(&self, mut call: Call) -> Result<Response, Error> {
@@ -43,15 +40,9 @@ impl Api {
         }
         let image = new_image(options);
         let images = self.engine.images().clone();
-        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
+        let mut reader = call.into_body().into_reader();
         let work = move || {
-            let made =
-                image.and_then(|image| Ok::<_, Error>(images.import(&mut reader, image, &mut |_| {})?));
-            if made.is_err() {
-                // A client that is still sending would not see the answer. If it leaves, nobody wants one.
-                let _ = io::copy(&mut reader, &mut io::sink());
-            }
-            made
+            read_with(&mut reader, |reader| Ok::<_, Error>(images.import(reader, image?, &mut |_| {})?))
         };
         let made = tokio::task::spawn_blocking(work).await??;
         tell(&self.engine, "import", &made.id, made.id.as_str());

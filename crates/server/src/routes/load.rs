@@ -8,13 +8,12 @@ use futures_util::{StreamExt as _, stream};
 use image::{Loaded, LoadingLayer};
 use oci::Digest;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::Api;
 use super::image_shape::bytes;
 use super::images::{platforms, tell};
 use crate::error::Error;
-use crate::http::{Call, Response, json_lines};
+use crate::http::{Call, Reader, Response, json_lines, read_with};
 
 /// How often a client is told how far a layer is.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -26,7 +25,7 @@ impl Api {
         let options = LoadOptions::from_query(&call.query());
         let platforms = platforms(&options.platforms, &call, 48)?;
         let engine = self.engine.clone();
-        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
+        let mut reader = call.into_body().into_reader();
         let (sender, mut receiver) = unbounded_channel();
         let work = tokio::task::spawn_blocking(move || {
             let mut meter = Meter { sender: sender.clone(), last: None };
@@ -35,11 +34,8 @@ impl Api {
                     meter.tell(layer);
                 }
             };
-            let loaded = engine.images().load_with(&mut reader, &platforms, &mut progress);
-            if loaded.is_err() {
-                // A client that is still sending would not see the answer. If it leaves, nobody wants one.
-                let _ = std::io::copy(&mut reader, &mut std::io::sink());
-            }
+            let load = |reader: &mut Reader| engine.images().load_with(reader, &platforms, &mut progress);
+            let loaded = read_with(&mut reader, load);
             let messages = match loaded {
                 Ok(loaded) => tell_loaded(&engine, loaded),
                 Err(error) => vec![ProgressMessage::error(error.to_string())],

@@ -13,12 +13,14 @@ fn start(client: Client) -> Bed {
     Bed::with(Builder::new(Kind::from_environment(), CORTEN.as_ref()).survivable(), client)
 }
 
-/// Small numbers that nobody foresees; printed, so that a failure can be told.
+/// Small numbers that nobody foresees; their seed is printed, so that a failure can be told, and can be given.
 pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn new() -> Self {
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64 | 1;
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64 | 1;
+        let given = std::env::var("CORTEN_TEST_SEED").ok();
+        let seed = given.map_or_else(now, |text| text.parse().expect("CORTEN_TEST_SEED is a number"));
         println!("seed {seed}");
         Self(seed)
     }

@@ -8,6 +8,7 @@ mod contents;
 mod disk;
 mod faults;
 mod foreign;
+mod harmed_builds;
 mod interrupted;
 mod isolation;
 mod layouts;

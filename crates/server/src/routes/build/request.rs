@@ -12,11 +12,10 @@ use dockerfile::ignore::Matcher;
 use dockerfile::lint::Report;
 use dockerfile::plan::Options;
 use oci::{Platform, Reference};
-use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::super::Api;
 use crate::error::Error;
-use crate::http::Call;
+use crate::http::{Call, Reader, read_with};
 
 /// The most that the line of a request may have: secrets and Dockerfiles are in it.
 const MAX_REQUEST: u64 = 32 << 20;
@@ -43,30 +42,25 @@ pub(super) enum Style {
 impl Api {
     /// Docker's way: parameters, and a tar as the body.
     pub(super) async fn read_classic(&self, call: Call) -> Result<Asked, Error> {
-        let options = BuildOptions::from_query(&call.query())?;
-        check(&options)?;
-        let tags = options.tags.iter().map(|tag| reference(tag)).collect::<Result<_, _>>()?;
-        let platform = platform(&options.platform)?;
-        let fetched = match options.remote.as_str() {
-            "" => None,
-            remote => Some(self.builder.fetch_context(remote, self.registries.client(), None).await?),
-        };
-        let folder = self.builder.work_folder()?;
-        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
-        let name = options.dockerfile.clone();
+        let prepared = self.prepare_classic(&call).await;
+        let mut reader = call.into_body().into_reader();
         let read = move || {
-            let (context, text) = match fetched {
-                Some(fetched) => fetched,
-                None => (unpacked(&mut reader, folder)?, None),
-            };
-            let (name, dockerfile) = match text {
-                Some(text) => ("Dockerfile".to_owned(), text),
-                None => dockerfile(&context, &name)?,
-            };
-            let ignore = ignore(&context, &name)?;
-            Ok::<_, Error>((name, dockerfile, context.without(ignore)))
+            read_with(&mut reader, |reader| {
+                let Classic { options, tags, platform, fetched, folder } = prepared?;
+                let (context, text) = match fetched {
+                    Some(fetched) => fetched,
+                    None => (unpacked(reader, folder)?, None),
+                };
+                let (name, dockerfile) = match text {
+                    Some(text) => ("Dockerfile".to_owned(), text),
+                    None => dockerfile(&context, &options.dockerfile)?,
+                };
+                let ignore = ignore(&context, &name)?;
+                Ok::<_, Error>((options, tags, platform, name, dockerfile, context.without(ignore)))
+            })
         };
-        let (name, dockerfile, context) = tokio::task::spawn_blocking(read).await??;
+        let (options, tags, platform, name, dockerfile, context) =
+            tokio::task::spawn_blocking(read).await??;
         let request = Request {
             name,
             dockerfile,
@@ -92,20 +86,29 @@ impl Api {
         Ok(Asked { request, style, id: options.build_id, report: None })
     }
 
+    /// Reads the parameters, and fetches a context that is elsewhere.
+    async fn prepare_classic(&self, call: &Call) -> Result<Classic, Error> {
+        let options = BuildOptions::from_query(&call.query())?;
+        check(&options)?;
+        let tags = options.tags.iter().map(|tag| reference(tag)).collect::<Result<_, _>>()?;
+        let platform = platform(&options.platform)?;
+        let fetched = match options.remote.as_str() {
+            "" => None,
+            remote => Some(self.builder.fetch_context(remote, self.registries.client(), None).await?),
+        };
+        let folder = self.builder.work_folder()?;
+        Ok(Classic { options, tags, platform, fetched, folder })
+    }
+
     /// Corten's way: a line that says everything, and then, maybe, a tar.
     pub(super) async fn read_own(&self, call: Call) -> Result<Asked, Error> {
-        let mut reader = SyncIoBridge::new(StreamReader::new(call.into_body()));
-        let read = move || {
-            let mut line = Vec::new();
-            let cut = |error: std::io::Error| Error::BadRequest(format!("read the request body: {error}"));
-            reader.by_ref().take(MAX_REQUEST).read_until(b'\n', &mut line).map_err(cut)?;
-            let asked: BuildRequest = api::json::from_slice(&line)?;
-            Ok::<_, Error>((asked, reader))
-        };
+        let mut reader = call.into_body().into_reader();
+        let read = move || Ok::<_, Error>((read_with(&mut reader, asked)?, reader));
         let (asked, mut reader) = tokio::task::spawn_blocking(read).await??;
-        let fetched = self.fetch_remotes(&asked).await?;
-        let folder = self.builder.work_folder()?;
-        tokio::task::spawn_blocking(move || asked_of(asked, &mut reader, folder, fetched)).await?
+        let fetched = self.fetch_remotes(&asked).await;
+        let folder = self.builder.work_folder();
+        let read = move || read_with(&mut reader, |reader| asked_of(asked, reader, folder?, fetched?));
+        tokio::task::spawn_blocking(read).await?
     }
 
     /// Fetches contexts that are elsewhere; the build's own has no name.
@@ -122,6 +125,23 @@ impl Api {
         }
         Ok(fetched)
     }
+}
+
+/// What is known of a classic build before its body is read.
+struct Classic {
+    options: BuildOptions,
+    tags: Vec<Reference>,
+    platform: Option<Platform>,
+    fetched: Option<(Context, Option<Vec<u8>>)>,
+    folder: WorkFolder,
+}
+
+/// The line that says everything.
+fn asked(reader: &mut Reader) -> Result<BuildRequest, Error> {
+    let mut line = Vec::new();
+    let cut = |error: std::io::Error| Error::BadRequest(format!("read the request body: {error}"));
+    reader.by_ref().take(MAX_REQUEST).read_until(b'\n', &mut line).map_err(cut)?;
+    Ok(api::json::from_slice(&line)?)
 }
 
 /// Contexts that were fetched, and Dockerfiles that were found instead of files.
