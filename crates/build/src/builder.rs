@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::cache::{Cache, CacheFilter, CacheRecord, Pruned};
 use crate::context::{git, http};
 use crate::error::Error;
+use crate::exchange;
 use crate::execute::{CacheLocks, sweep};
 use crate::host::Host;
 use crate::output::{self, Built};
@@ -118,11 +119,7 @@ impl Builder {
         progress: Progress,
     ) -> Result<Built, Error> {
         let shared = Arc::clone(&self.shared);
-        let solved = solve::solve(&shared, Arc::new(request), host, &progress).await;
-        let built = match solved {
-            Ok(solved) => output::image(&shared, solved, &progress).await,
-            Err(error) => Err(error),
-        };
+        let built = Self::solve_and_export(&shared, request, host, &progress).await;
         // Off everybody's way.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = shared.cache.save().and_then(|()| shared.collect()) {
@@ -130,6 +127,19 @@ impl Builder {
             }
         });
         built
+    }
+
+    async fn solve_and_export(
+        shared: &Arc<Shared>,
+        request: Request,
+        host: Arc<dyn Host>,
+        progress: &Progress,
+    ) -> Result<Built, Error> {
+        let solved = solve::solve(shared, Arc::new(request), Arc::clone(&host), progress).await?;
+        let solved = Arc::new(solved);
+        let built = output::image(shared, Arc::clone(&solved), progress).await?;
+        exchange::export(shared, host.as_ref(), &solved, progress).await?;
+        Ok(built)
     }
 
     /// A new, empty folder, for files that a client sends.

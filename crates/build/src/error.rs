@@ -71,6 +71,24 @@ pub enum Error {
     /// Something that this builder does not do.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// A `--cache-from` or `--cache-to` that cannot be.
+    #[error("--{flag} type={kind}: {reason}")]
+    CacheOption {
+        /// Which of the two.
+        flag: &'static str,
+        /// Its type.
+        kind: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Results cannot be brought to where they were to go.
+    #[error("failed to export cache to {place}: {source}")]
+    CacheExport {
+        /// Where to.
+        place: String,
+        /// Why not.
+        source: Failure,
+    },
     /// The image store failed.
     #[error(transparent)]
     Image(#[from] image::Error),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::build::Limits;
 use futures_util::future::BoxFuture;
 use oci::{Platform, Reference};
-use registry::Registry;
+use registry::{Credentials, Registry};
 
 use crate::error::Failure;
 use crate::execute::WritableLayer;
@@ -22,6 +22,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// The client that files at addresses are fetched with.
     fn registry(&self) -> &Registry;
+
+    /// The credentials that the client has for a registry.
+    fn credentials(&self, domain: &str) -> Option<Credentials>;
 
     /// Brings an image that is not here, or a newer one of its name, for a platform.
     fn pull(

@@ -13,6 +13,7 @@
 //! - [`cache`] keeps layers by key in the image store ([`image::Kept`]), with notes from which [`cache::explain`] can tell why
 //!   there was no result.
 //! - [`execute`] makes layers: the folder that is written to becomes the layer, and its tar is only hashed.
+//! - [`exchange`] finds results elsewhere and brings them there: registries, folders, images (`--cache-from`, `--cache-to`).
 //! - [`Host`] is what a build needs of an engine: commands that run in containers, and images that are pulled. This crate
 //!   knows no engine.
 //! - [`context`] brings what is elsewhere: files by HTTP, with the client that [`registry`] has, and repositories by the `git`
@@ -38,6 +39,7 @@ mod builder;
 mod cache;
 pub mod context;
 mod error;
+mod exchange;
 mod execute;
 pub mod files;
 mod host;
@@ -50,6 +52,7 @@ mod work;
 pub use builder::Builder;
 pub use cache::{CacheFilter, CacheRecord, Pruned};
 pub use error::{Error, Failure};
+pub use exchange::{CacheFolder, CacheOptions, CachePlace, CacheSource, CacheTarget};
 pub use execute::WritableLayer;
 pub use host::{Command, CommandBind, CommandEnd, CommandMount, Host, PullSink};
 pub use output::Built;

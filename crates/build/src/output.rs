@@ -7,11 +7,13 @@ use std::sync::Arc;
 use image::Draft;
 use jiff::Timestamp;
 use oci::{Digest, History, ImageConfig, Reference};
+use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use crate::builder::Shared;
 use crate::cache::{Identity, Note};
 use crate::error::Error;
+use crate::exchange;
 use crate::progress::Progress;
 use crate::solve::{Made, Outcome, Solved};
 
@@ -27,7 +29,11 @@ pub struct Built {
 }
 
 /// Makes the image, and gives it its names.
-pub(crate) async fn image(shared: &Arc<Shared>, solved: Solved, progress: &Progress) -> Result<Built, Error> {
+pub(crate) async fn image(
+    shared: &Arc<Shared>,
+    solved: Arc<Solved>,
+    progress: &Progress,
+) -> Result<Built, Error> {
     let vertex = progress.vertex("exporting to image").await;
     progress.started(vertex).await;
     let shared = Arc::clone(shared);
@@ -43,7 +49,14 @@ pub(crate) async fn image(shared: &Arc<Shared>, solved: Solved, progress: &Progr
 
 fn commit(shared: &Shared, solved: &Solved) -> Result<Built, Error> {
     let config = configuration(shared, solved)?;
-    let content = serde_json::to_vec(&config).expect("keys are texts");
+    let content = match (&solved.root, solved.request.is_inline()) {
+        (Some(root), true) => {
+            let records = exchange::inline(root.tree.layers(), &root.steps);
+            serde_json::to_vec(&WithRecords { config: &config, records })
+        }
+        _ => serde_json::to_vec(&config),
+    };
+    let content = content.expect("keys are texts");
     let id = Digest::of(&content);
     let ingest = shared.images.ingest()?;
     ingest.put_document("image configuration", &id, &content)?;
@@ -57,6 +70,15 @@ fn commit(shared: &Shared, solved: &Solved) -> Result<Built, Error> {
         (warning.clone(), excerpt)
     };
     Ok(Built { id, names: references, warnings: solved.plan.warnings.iter().map(shown).collect() })
+}
+
+/// A configuration that says of its layers what they are the results of.
+#[derive(Serialize)]
+struct WithRecords<'a> {
+    #[serde(flatten)]
+    config: &'a ImageConfig,
+    #[serde(rename = "moby.buildkit.cache.v0")]
+    records: String,
 }
 
 /// The configuration with its layers and times.
@@ -90,7 +112,7 @@ fn first_time(shared: &Shared, solved: &Solved, config: &ImageConfig) -> Result<
     if let Some(hit) = shared.cache.find(&key, &solved.ingest) {
         return Ok(hit.created);
     }
-    let made = Made { created: Timestamp::now(), layer: None };
+    let made = Made { created: Timestamp::now(), layer: None, record: None };
     let note = Note::new("exporting to image".to_owned(), identity, key.clone(), &made);
     shared.cache.put(&key, &solved.ingest, Vec::new(), note)?;
     Ok(made.created)
@@ -122,7 +144,7 @@ mod tests {
 
     fn made(second: i64, layer: bool) -> Made {
         let layer = layer.then(|| Digest::of(b"layer"));
-        Made { created: Timestamp::from_second(second).unwrap(), layer }
+        Made { created: Timestamp::from_second(second).unwrap(), layer, record: None }
     }
 
     fn times(history: &[History]) -> Vec<&str> {

@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use sys::Errno;
 use sys::root::Root;
 
+use crate::exchange::{CacheSource, CacheTarget};
 use crate::work::WorkFolder;
 
 /// A build.
@@ -36,6 +37,10 @@ pub struct Request {
     pub platform: Option<Platform>,
     /// What is not taken from the cache.
     pub no_cache: NoCache,
+    /// Where results of earlier builds are looked for, besides here.
+    pub cache_from: Vec<CacheSource>,
+    /// Where results go, besides here.
+    pub cache_to: Vec<CacheTarget>,
     /// Whether images are looked for in their registries also where they are here.
     pub pull: bool,
     /// `default`, `none`, `host` or a network, for commands that do not say; empty is `default`.

@@ -9,6 +9,7 @@ use oci::{Digest, Reference};
 
 use crate::error::{Error, Result};
 use crate::index::Lease;
+use crate::ingest::Ingest;
 use crate::layer::{Compression, MAGIC_LEN};
 use crate::manifest::{self, Descriptor, Document, Manifest, media, to_json};
 use crate::record::{Durability, ImageRecord, LayerRecord, ReferenceRecord};
@@ -78,7 +79,7 @@ impl ImageStore {
         let (hold, record) = self.shared.hold(id)?;
         let claim = |layers: &[Descriptor]| self.shared.hold_blobs(&hold, layers);
         let (parts, manifest, document) = self.shared.parts(id, &record, claim)?;
-        self.shared.make_archives(&parts.layers, &record)?;
+        self.shared.make_archives(&parts.layers, &record.layers)?;
         Ok(parts.into_content(&record, manifest, document, hold))
     }
 
@@ -168,6 +169,26 @@ impl ImageStore {
     }
 }
 
+impl Ingest {
+    /// Layers that this claims, on their way out; those that were made here get their archives.
+    ///
+    /// # Errors
+    /// When one is not there or damaged, or there is no space.
+    pub fn layer_contents(&self, layers: &[Digest]) -> Result<Vec<LayerContent>> {
+        if let Some(gone) = layers.iter().find(|layer| !self.lease_layer(layer)) {
+            return Err(Error::NotFound(gone.to_string()));
+        }
+        let shared = self.shared();
+        let blobs = shared.stored_layers(layers)?;
+        for blob in &blobs {
+            self.lease_blob(&blob.digest);
+        }
+        shared.make_archives(&blobs, layers)?;
+        let contents = blobs.into_iter().zip(layers);
+        Ok(contents.map(|(blob, diff_id)| LayerContent { blob, diff_id: diff_id.clone() }).collect())
+    }
+}
+
 impl Content {
     /// All blobs, each once: the configuration, then the layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
@@ -239,7 +260,7 @@ impl Shared {
             return Ok((Parts { config: came.config, layers: came.layers }, manifest.clone(), document));
         }
         let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
-        let made = Parts { config, layers: self.stored_layers(record)? };
+        let made = Parts { config, layers: self.stored_layers(&record.layers)? };
         let (manifest, document) = made.manifest();
         Ok((made, manifest, document))
     }
@@ -282,11 +303,11 @@ impl Shared {
         are_there
     }
 
-    /// An image's layers in the form in which they are stored.
-    fn stored_layers(&self, record: &ImageRecord) -> Result<Vec<Descriptor>> {
+    /// Layers in the form in which they are stored.
+    fn stored_layers(&self, layers: &[Digest]) -> Result<Vec<Descriptor>> {
         let index = self.read();
         let known: Vec<(&Digest, Option<LayerRecord>)> =
-            record.layers.iter().map(|layer| (layer, index.layers.get(layer).cloned())).collect();
+            layers.iter().map(|layer| (layer, index.layers.get(layer).cloned())).collect();
         drop(index);
         let describe = |(layer, record): (&Digest, Option<LayerRecord>)| match record {
             Some(LayerRecord { archive: Some(archive), .. }) => self.describe_layer(archive),
@@ -299,13 +320,13 @@ impl Shared {
     }
 
     /// Makes the archives of layers that were made here and have none yet.
-    fn make_archives(self: &Arc<Self>, layers: &[Descriptor], record: &ImageRecord) -> Result<()> {
+    fn make_archives(self: &Arc<Self>, layers: &[Descriptor], diff_ids: &[Digest]) -> Result<()> {
         let is_lacking = |layer: &&Digest| {
             let index = self.read();
             index.layers.get(layer).is_some_and(|known| known.archive.is_none())
                 && layers.iter().any(|blob| blob.digest == **layer)
         };
-        record.layers.iter().filter(is_lacking).try_for_each(|layer| self.make_archive(layer))
+        diff_ids.iter().filter(is_lacking).try_for_each(|layer| self.make_archive(layer))
     }
 
     fn describe_layer(&self, digest: Digest) -> Result<Descriptor> {

@@ -208,24 +208,44 @@ impl Document {
     /// # Errors
     /// When it is malformed, too big, ambiguous, or of a kind that is not supported.
     pub fn parse(content: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
+        let (document, shape) = Self::parse_shape(content, content_type)?;
+        check_image(&document, &shape)?;
+        Ok(document)
+    }
+
+    /// As [`Document::parse`], but what a manifest describes need not be a container image.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_any(content: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
+        Self::parse_shape(content, content_type).map(|(document, _)| document)
+    }
+
+    fn parse_shape<'a>(
+        content: &'a [u8],
+        content_type: Option<&str>,
+    ) -> Result<(Self, Shape<'a>), ManifestError> {
         let size = content.len() as u64;
         if size > MAX_MANIFEST_SIZE {
             return Err(ManifestError::TooBig { what: "manifest", size, limit: MAX_MANIFEST_SIZE });
         }
         let shape: Shape<'_> = parse_json("manifest", content)?;
         check_version(&shape, content_type)?;
-        match (shape.layers.or(shape.config), shape.manifests) {
-            (Some(_), Some(_)) => Err(ManifestError::Ambiguous("layers", "manifests")),
+        let document = match (shape.layers.or(shape.config), shape.manifests) {
+            (Some(_), Some(_)) => return Err(ManifestError::Ambiguous("layers", "manifests")),
             (None, Some(manifests)) => {
                 check_kind(Kind::Index, &shape, content_type)?;
-                Ok(Self::Index(Index { manifests: parse_json("index", manifests.get().as_bytes())? }))
+                Self::Index(Index { manifests: parse_json("index", manifests.get().as_bytes())? })
             }
             (Some(_), None) => {
                 check_kind(Kind::Manifest, &shape, content_type)?;
-                Ok(Self::Manifest(parse_manifest(&shape)?))
+                Self::Manifest(parse_manifest(&shape)?)
             }
-            (None, None) => Err(ManifestError::Unsupported("neither layers nor manifests in it".into())),
-        }
+            (None, None) => {
+                return Err(ManifestError::Unsupported("neither layers nor manifests in it".into()));
+            }
+        };
+        Ok((document, shape))
     }
 }
 
@@ -272,16 +292,21 @@ fn parse_manifest(shape: &Shape<'_>) -> Result<Manifest, ManifestError> {
     let text = |raw: Option<&RawValue>| raw.map_or("null", RawValue::get).to_owned();
     let config: Descriptor = parse_json("manifest", text(shape.config).as_bytes())?;
     let layers: Vec<Descriptor> = parse_json("manifest", text(shape.layers).as_bytes())?;
+    Ok(Manifest { config, layers })
+}
+
+fn check_image(document: &Document, shape: &Shape<'_>) -> Result<(), ManifestError> {
+    let Document::Manifest(Manifest { config, .. }) = document else { return Ok(()) };
     if let Some(artifact) = shape.artifact_type.as_deref().filter(|name| !name.is_empty()) {
         return Err(ManifestError::NotAnImage(artifact.into()));
     }
     // Old tools left the type of the configuration out or wrote their own names; only what says that it is something
     // else (a chart, an attestation, …) is refused.
     let known = ["", media::OCI_CONFIG, media::DOCKER_CONFIG, "application/octet-stream", "text/html"];
-    if !known.contains(&config.media_type.as_str()) {
-        return Err(ManifestError::NotAnImage(config.media_type));
+    match known.contains(&config.media_type.as_str()) {
+        true => Ok(()),
+        false => Err(ManifestError::NotAnImage(config.media_type.clone())),
     }
-    Ok(Manifest { config, layers })
 }
 
 /// Whether a manifest has as many layers as the configuration that it names.
@@ -352,6 +377,7 @@ mod tests {
         assert!(error(r#"{"schemaVersion":3,"layers":[]}"#, None).contains("schemaVersion 3"));
         let chart = manifest().replace(media::OCI_CONFIG, "application/vnd.cncf.helm.config.v1+json");
         assert!(error(&chart, None).contains("not a container image"));
+        assert!(matches!(Document::parse_any(chart.as_bytes(), None), Ok(Document::Manifest(_))));
         assert!(error(&manifest().replace("sha256:e3", "sha256:/3"), None).starts_with("malformed manifest"));
         assert!(error(&"[".repeat(100_000), None).starts_with("malformed manifest"));
         assert!(error(&" ".repeat(5 << 20), None).contains("exceeds the limit"));

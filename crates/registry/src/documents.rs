@@ -1,18 +1,25 @@
-//! Manifests and indexes by themselves, for whoever keeps no images: looking them up, and putting others in their place.
+//! Manifests and indexes by themselves, for whoever keeps no images: looking them up, and putting others in their place. Also
+//! layers by themselves, as they belong to what is kept of builds.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use image::manifest::{Descriptor, Document, PlatformSpec};
-use oci::{Digest, Reference};
+use image::manifest::{Descriptor, Document, Manifest, PlatformSpec};
+use image::{ImageStore, Ingest, LayerContent};
+use oci::{Digest, Platform, Reference};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Method, RequestBuilder, StatusCode};
 
-use crate::blob::fetch_config;
+use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
-use crate::manifest::{Fetched, fetch, key_of};
+use crate::manifest::{Fetched, Parse, fetch, fetch_as, key_of};
 use crate::network::hosts;
-use crate::push::PutManifest;
+use crate::progress::ProgressSink;
+use crate::push::{Form, Push, PutManifest};
 use crate::retry::Retry;
 use crate::session::{Access, Session};
+use crate::upload::{BlobUpload, Source};
 use crate::{Config, Credentials, Registry};
 
 /// Images of a list that are looked up at the same time.
@@ -20,7 +27,7 @@ const PARALLEL: usize = 4;
 
 /// What a name stands for in its registry, and the way to what it names.
 pub struct Found<'a> {
-    config: &'a Config,
+    registry: &'a Registry,
     session: Session<'a>,
     reference: Reference,
     document: Fetched,
@@ -62,6 +69,27 @@ impl Registry {
         reference: &Reference,
         credentials: Option<Credentials>,
     ) -> Result<Found<'_>, Error> {
+        self.look_up_as(reference, credentials, Document::parse).await
+    }
+
+    /// As [`Registry::look_up`], of what need not be an image.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn look_up_any(
+        &self,
+        reference: &Reference,
+        credentials: Option<Credentials>,
+    ) -> Result<Found<'_>, Error> {
+        self.look_up_as(reference, credentials, Document::parse_any).await
+    }
+
+    async fn look_up_as(
+        &self,
+        reference: &Reference,
+        credentials: Option<Credentials>,
+        parse: Parse,
+    ) -> Result<Found<'_>, Error> {
         let reference = reference.clone().or_latest();
         let mut last = None;
         for host in hosts(&self.config, reference.domain())? {
@@ -72,12 +100,13 @@ impl Registry {
             let found = async {
                 let session =
                     Session::connect(&self.config, &host, &reference, credentials, Access::Pull).await?;
-                let document = fetch(&session, &reference, &key_of(&reference), reference.digest()).await?;
+                let key = key_of(&reference);
+                let document = fetch_as(&session, &reference, &key, reference.digest(), parse).await?;
                 Ok((session, document))
             };
             match found.await {
                 Ok((session, document)) => {
-                    return Ok(Found { config: &self.config, session, reference, document });
+                    return Ok(Found { registry: self, session, reference, document });
                 }
                 Err(error) if Error::may_be_better_elsewhere(&error) => last = Some(error),
                 Err(error) => return Err(error),
@@ -148,7 +177,7 @@ impl Found<'_> {
         let Document::Manifest(manifest) = &found.document else {
             return Err(Error::List(reference.to_string()));
         };
-        let config = fetch_config(&self.session, self.config, &manifest.config).await?;
+        let config = fetch_config(&self.session, &self.registry.config, &manifest.config).await?;
         let own = || serde_json::from_slice(&config).unwrap_or_default();
         let platform = Some(platform.unwrap_or_else(own));
         let descriptor = Descriptor { platform, ..found.descriptor.clone() };
@@ -156,7 +185,76 @@ impl Found<'_> {
     }
 }
 
+impl Found<'_> {
+    /// The digest that the name stands for.
+    pub fn digest(&self) -> &Digest {
+        &self.document.descriptor.digest
+    }
+
+    /// The manifest that the name stands for, of a list the one for a platform, with its configuration.
+    ///
+    /// # Errors
+    /// When there is none for the platform, or the registry does not give it.
+    pub async fn manifest(&self, platform: &Platform) -> Result<(Manifest, Vec<u8>), Error> {
+        let manifest = match &self.document.document {
+            Document::Manifest(manifest) => manifest.clone(),
+            Document::Index(index) => {
+                let chosen = index.select(platform);
+                let entry = chosen.first().ok_or_else(|| Error::NoPlatform(platform.to_string()))?;
+                let (key, digest) = (entry.digest.as_str(), Some(&entry.digest));
+                let found =
+                    fetch_as(&self.session, &self.reference, key, digest, Document::parse_any).await?;
+                match found.document {
+                    Document::Manifest(manifest) => manifest,
+                    Document::Index(_) => return Err(Error::Nesting(1)),
+                }
+            }
+        };
+        let config = fetch_config(&self.session, &self.registry.config, &manifest.config).await?;
+        Ok((manifest, config))
+    }
+
+    /// Brings a layer, unless it is there.
+    ///
+    /// # Errors
+    /// When the registry does not give it, or it is not what its digests say.
+    pub async fn layer(
+        &self,
+        ingest: &Arc<Ingest>,
+        blob: &Descriptor,
+        diff_id: &Digest,
+        progress: &ProgressSink,
+    ) -> Result<(), Error> {
+        let (session, config) = (&self.session, &self.registry.config);
+        let download = LayerDownload { session, config, sink: progress, blob, diff_id };
+        download.run_once(ingest, self.registry.in_flight.lock(diff_id)).await
+    }
+}
+
 impl Writer<'_> {
+    /// Brings layers, those that are stored as plain tars compressed, and tells what each of them became.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses, or a layer is not there.
+    pub async fn layers(
+        &self,
+        store: &ImageStore,
+        layers: &[LayerContent],
+        progress: &ProgressSink,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let push = Push { config: self.config, store, session: &self.session, progress };
+        push.blobs(layers, None, Form::Compressed).await
+    }
+
+    /// Brings a blob that is in a file.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached or refuses, or the file cannot be read.
+    pub async fn file(&self, blob: &Descriptor, path: &Path) -> Result<(), Error> {
+        let upload = BlobUpload::new(self.config, &self.session, Source::File(path), blob, None, None);
+        upload.run().await.map(drop)
+    }
+
     /// Asks the registry to take a blob over from another of its repositories.
     ///
     /// # Errors

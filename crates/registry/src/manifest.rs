@@ -114,16 +114,30 @@ pub(crate) struct Fetched {
     pub(crate) content: Vec<u8>,
 }
 
-/// Fetches a manifest or index, again where the registry is busy or fails.
+/// How a document is read.
+pub(crate) type Parse = fn(&[u8], Option<&str>) -> Result<Document, ManifestError>;
+
+/// Fetches the manifest of an image or an index, again where the registry is busy or fails.
 pub(crate) async fn fetch(
     session: &Session<'_>,
     reference: &Reference,
     name: &str,
     expected: Option<&Digest>,
 ) -> Result<Fetched, Error> {
+    fetch_as(session, reference, name, expected, Document::parse).await
+}
+
+/// As [`fetch`], of what is read in this way.
+pub(crate) async fn fetch_as(
+    session: &Session<'_>,
+    reference: &Reference,
+    name: &str,
+    expected: Option<&Digest>,
+    parse: Parse,
+) -> Result<Fetched, Error> {
     let mut retry = Retry::new(session.config());
     loop {
-        match fetch_once(session, reference, name, expected).await {
+        match fetch_once(session, reference, name, expected, parse).await {
             Err(error) => retry.after(error).await?,
             done => return done,
         }
@@ -135,6 +149,7 @@ async fn fetch_once(
     reference: &Reference,
     name: &str,
     expected: Option<&Digest>,
+    parse: Parse,
 ) -> Result<Fetched, Error> {
     let request = Request { path: &format!("manifests/{name}"), accept: &ACCEPT, from: 0 };
     let response = session.get(&request).await.map_err(|error| named(error, reference))?;
@@ -154,7 +169,7 @@ async fn fetch_once(
         let expected = expected.clone();
         return Err(image::Error::Digest { what: "manifest", expected, actual }.into());
     }
-    let document = Document::parse(&content, content_type.as_deref()).map_err(image::Error::from)?;
+    let document = parse(&content, content_type.as_deref()).map_err(image::Error::from)?;
     let media_type = content_type.unwrap_or_else(|| media::OCI_MANIFEST.into());
     let descriptor = Descriptor::new(&media_type, actual, content.len() as u64);
     Ok(Fetched { descriptor, document, content })

@@ -62,7 +62,7 @@ impl Registry {
         let images = images(store, &reference)?;
         let sources = sources(store, &reference, &images);
         let session = Session::for_push(&self.config, &reference, &sources, credentials).await?;
-        let push = Push { registry: self, store, session: &session, progress: &progress };
+        let push = Push { config: &self.config, store, session: &session, progress: &progress };
         let mut pushed = Vec::with_capacity(images.len());
         for (name, _) in images {
             pushed.push(push.run(&name, platform.clone()).await?);
@@ -100,11 +100,11 @@ fn sources(store: &ImageStore, reference: &Reference, images: &[(Reference, Dige
     found.into_iter().take(MAX_SOURCES).collect()
 }
 
-struct Push<'a> {
-    registry: &'a Registry,
-    store: &'a ImageStore,
-    session: &'a Session<'a>,
-    progress: &'a ProgressSink,
+pub(crate) struct Push<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) store: &'a ImageStore,
+    pub(crate) session: &'a Session<'a>,
+    pub(crate) progress: &'a ProgressSink,
 }
 
 impl Push<'_> {
@@ -135,7 +135,7 @@ impl Push<'_> {
     async fn index(&self, name: &Reference, whole: IndexContent) -> Result<Descriptor, Error> {
         let IndexContent { index, document, images } = whole;
         for content in &images {
-            self.blobs(content, Form::AsItIs).await?;
+            self.blobs(&content.layers, Some(&content.config), Form::AsItIs).await?;
             let digest = content.manifest.digest.as_str();
             self.document(name, digest, &content.manifest, &content.document).await?;
         }
@@ -149,7 +149,7 @@ impl Push<'_> {
     async fn image(&self, name: &Reference, content: Content, tag: &str) -> Result<Descriptor, Error> {
         // What a registry has as plain tars stays that, so that digests stay.
         let form = if self.store.is_from_registry(&content) { Form::AsItIs } else { Form::Compressed };
-        let forms = self.blobs(&content, form).await?;
+        let forms = self.blobs(&content.layers, Some(&content.config), form).await?;
         let is_as_stored = content.layers.iter().zip(&forms).all(|(layer, form)| layer.blob == *form);
         let content = if is_as_stored { content } else { content.with_layers(forms) };
         self.document(name, tag, &content.manifest, &content.document).await?;
@@ -159,16 +159,21 @@ impl Push<'_> {
         Ok(manifest)
     }
 
-    /// Brings everything that the manifest names, the topmost layer first, as dockerd does. The result is what each layer
-    /// became, in the order of the image.
-    async fn blobs(&self, content: &Content, form: Form) -> Result<Vec<Descriptor>, Error> {
+    /// Brings layers and the configuration, the topmost layer first, as dockerd does. The result is what each layer became, in
+    /// the same order.
+    pub(crate) async fn blobs(
+        &self,
+        all: &[LayerContent],
+        config: Option<&Descriptor>,
+        form: Form,
+    ) -> Result<Vec<Descriptor>, Error> {
         let mut layers: Vec<&LayerContent> = Vec::new();
-        for layer in content.layers.iter().rev() {
+        for layer in all.iter().rev() {
             if !layers.iter().any(|other| other.blob.digest == layer.blob.digest) {
                 layers.push(layer);
             }
         }
-        let parallel = self.registry.config.parallel_uploads.max(1);
+        let parallel = self.config.parallel_uploads.max(1);
         for layer in &layers {
             (self.progress)(Progress::step(layer.diff_id.short(), "Preparing"));
         }
@@ -183,16 +188,18 @@ impl Push<'_> {
                 false => uploads.push(Box::pin(self.stored_layer(layer))),
             }
         }
-        uploads.push(Box::pin(self.config(&content.config)));
+        if let Some(config) = config {
+            uploads.push(Box::pin(self.document_blob(config)));
+        }
         let done: Vec<Uploaded> = stream::iter(uploads).buffer_unordered(parallel).try_collect().await?;
         let form = |layer: &LayerContent| {
             let found = done.iter().find(|(stored, _)| *stored == layer.blob.digest);
             found.map_or_else(|| layer.blob.clone(), |(_, form)| form.clone())
         };
-        Ok(content.layers.iter().map(form).collect())
+        Ok(all.iter().map(form).collect())
     }
 
-    async fn config(&self, blob: &Descriptor) -> Result<Uploaded, Error> {
+    async fn document_blob(&self, blob: &Descriptor) -> Result<Uploaded, Error> {
         self.upload(Source::Store(self.store), blob, None, None).run().await?;
         Ok((blob.digest.clone(), blob.clone()))
     }
@@ -235,7 +242,7 @@ impl Push<'_> {
         source: Option<String>,
         meter: Option<Meter>,
     ) -> BlobUpload<'u> {
-        BlobUpload::new(&self.registry.config, self.session, content, blob, source, meter)
+        BlobUpload::new(self.config, self.session, content, blob, source, meter)
     }
 
     /// Another repository of the registry that has the layer.
@@ -264,13 +271,13 @@ impl Push<'_> {
         document: &[u8],
     ) -> Result<(), Error> {
         let put = PutManifest { session: self.session, name, key, descriptor, document };
-        put.run(&self.registry.config).await
+        put.run(self.config).await
     }
 }
 
 /// How layers go that are stored as plain tars.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// As the manifest that goes with them names them.
     AsItIs,
     /// Compressed; the manifest is made of what they become.

@@ -51,10 +51,10 @@ pub struct BuildRequest {
     pub secrets: BTreeMap<String, Secret>,
     /// Sockets of SSH agents on the engine's machine, by their names.
     pub ssh: BTreeMap<String, String>,
-    /// `--cache-from`, as they are written.
-    pub cache_from: Vec<String>,
-    /// `--cache-to`, as they are written.
-    pub cache_to: Vec<String>,
+    /// `--cache-from`.
+    pub cache_from: Vec<CacheOption>,
+    /// `--cache-to`.
+    pub cache_to: Vec<CacheOption>,
     /// Whether the Dockerfile is only checked.
     pub check: bool,
     /// Whether events tell why results were not there.
@@ -83,6 +83,18 @@ pub enum ContextSource {
     Remote(String),
     /// An image (`docker-image://…`), for contexts with names.
     Image(String),
+}
+
+/// Where results of builds are or go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheOption {
+    /// `registry`, `inline`, `local`.
+    pub kind: String,
+    /// What else is said, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// The folder that `src` or `dest` names.
+    pub folder: Option<ContextSource>,
 }
 
 /// A secret's value. Its `Debug` shows nothing of it.

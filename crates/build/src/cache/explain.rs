@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::note::{Identity, Note};
+use super::note::{ELSEWHERE, Identity, Note};
 
 /// Differences of an operation that are told; the rest is counted.
 const MAX_TOLD: usize = 3;
@@ -44,6 +44,9 @@ fn difference(new: &Identity, old: &Identity) -> String {
         if !old.inputs.iter().any(|(name, known)| name == role && known == digest) {
             return format!("the content of {role} is another one");
         }
+    }
+    if old.settings.iter().any(|(name, _)| name == ELSEWHERE) {
+        return "its result came from elsewhere, and is only for builds that look there".to_owned();
     }
     match new.settings.iter().find(|setting| !old.settings.contains(setting)) {
         Some((name, value)) => format!("{name} is {value:?}"),
@@ -100,7 +103,7 @@ mod tests {
     }
 
     fn note(identity: Identity) -> Note {
-        let made = Made { created: Timestamp::UNIX_EPOCH, layer: None };
+        let made = Made { created: Timestamp::UNIX_EPOCH, layer: None, record: None };
         Note::new("x".into(), identity, Digest::of(b"r"), &made)
     }
 

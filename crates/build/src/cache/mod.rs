@@ -17,7 +17,7 @@ use oci::Digest;
 
 use crate::error::Error;
 
-pub(crate) use note::{Identity, Note};
+pub(crate) use note::{ELSEWHERE, Identity, Note};
 pub use prune::{CacheFilter, CacheRecord, Pruned};
 
 /// All results.
@@ -78,6 +78,8 @@ impl Cache {
         if !ingest.lease_layers(&entry.layers) {
             // A check has put a damaged layer out of use.
             entries.remove(key);
+            drop(entries);
+            self.release(key);
             return None;
         }
         entry.note.last_used = Timestamp::now();
@@ -86,6 +88,13 @@ impl Cache {
         let Entry { layers, note, .. } = entry;
         let (layer, result, created) = (note.layer.clone(), note.result.clone(), note.created);
         Some(Hit { layers: layers.clone(), layer, result, created })
+    }
+
+    /// Forgets what can no longer be used. Without it the other layers of the result stay until it is pruned.
+    fn release(&self, key: &Digest) {
+        if let Err(error) = self.images.release_kept(&[key.to_string()]) {
+            tracing::warn!(%key, %error, "cannot release a result whose layers are gone");
+        }
     }
 
     /// Keeps a result, for which the layers are claimed by `ingest`.

@@ -30,6 +30,9 @@ impl Identity {
     }
 }
 
+/// The setting of a result that was not made here.
+pub(crate) const ELSEWHERE: &str = "where it is from";
+
 /// What is known of a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Note {
@@ -53,7 +56,7 @@ pub(crate) struct Note {
 impl Note {
     /// About what `made` says, which is used now.
     pub(crate) fn new(name: String, identity: Identity, result: Digest, made: &Made) -> Self {
-        let Made { layer, created } = made.clone();
+        let Made { layer, created, .. } = made.clone();
         let last_used = Timestamp::now();
         Self { version: VERSION, name, identity, result, layer, created, last_used, uses: 0 }
     }

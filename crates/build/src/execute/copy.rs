@@ -158,6 +158,15 @@ pub(super) fn copy_of(job: &Job, tree: &Tree, source: &str, folder: &Path) -> Re
     Ok(())
 }
 
+/// What identifies all files of a tree, whenever they were changed.
+pub(crate) fn digest_of(job: &Job, tree: &Tree) -> Result<Digest, Error> {
+    let copy = whole("/");
+    let open = open(&job.shared, &[Some(tree.clone())])?;
+    let sources: Vec<_> = open.iter().map(|tree| tree.as_ref().map(|tree| tree.as_tree())).collect();
+    let request = files::Request { copy: &copy, sources: &sources, latest: None };
+    Ok(Selected::look(&request, &Memory::default())?.digest().clone())
+}
+
 /// Makes the layer of a `COPY` or an `ADD` whose result is to have this key.
 ///
 /// # Errors

@@ -9,6 +9,6 @@ mod run;
 mod stubs;
 
 pub(crate) use caches::{CacheLocks, sweep};
-pub(crate) use copy::{Looked, Memories, copy, make_folder};
+pub(crate) use copy::{Looked, Memories, copy, digest_of, make_folder};
 pub use layer::WritableLayer;
 pub(crate) use run::run;

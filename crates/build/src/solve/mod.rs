@@ -9,7 +9,7 @@ mod sources;
 mod vertex;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dockerfile::Dockerfile;
 use dockerfile::plan::{self, NamedContext, Operation, Options, Outcome as Planned, Plan, Role, VertexId};
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::builder::Shared;
 use crate::error::Error;
+use crate::exchange::Imports;
 use crate::execute::Memories;
 use crate::host::Host;
 use crate::progress::Progress;
@@ -48,6 +49,8 @@ pub(crate) struct Made {
     pub(crate) created: Timestamp,
     /// Its layer; none where it changed nothing.
     pub(crate) layer: Option<Digest>,
+    /// By what others know it, where results are exchanged with others.
+    pub(crate) record: Option<Digest>,
 }
 
 /// A build with all its results.
@@ -58,6 +61,8 @@ pub(crate) struct Solved {
     pub(crate) ingest: Arc<Ingest>,
     /// The result of the target; none: an image without files.
     pub(crate) root: Option<Outcome>,
+    /// What all steps have made, where it goes elsewhere.
+    pub(crate) made: Vec<Made>,
 }
 
 /// A build that is under way.
@@ -72,6 +77,9 @@ pub(crate) struct Job {
     /// The number of the first vertex in the log.
     first: u32,
     bases: Bases,
+    imports: Imports,
+    /// What was made or found, where it goes elsewhere.
+    made: Mutex<Vec<Made>>,
     /// What is known of the files of contexts.
     pub(crate) memories: Memories,
 }
@@ -91,7 +99,9 @@ pub(crate) async fn solve(
         dockerfile_error(error, &request.name, &source)
     })?;
     let mut bases = Bases::new(shared, &host, &request, &ingest, progress);
-    let plan = Arc::new(planned(&file, &request, &mut bases).await?);
+    let imports = Imports::load(shared, &host, &request, progress);
+    let (plan, imports) = tokio::join!(planned(&file, &request, &mut bases), imports);
+    let plan = Arc::new(plan?);
     let first = progress.plan(&plan).await;
     let job = Arc::new(Job {
         shared: Arc::clone(shared),
@@ -103,13 +113,16 @@ pub(crate) async fn solve(
         progress: progress.clone(),
         first,
         bases,
+        imports,
+        made: Mutex::default(),
         memories: Memories::default(),
     });
     let root = run(&job).await;
     job.memories.save(&job.shared);
     let root = root?;
     let request = Arc::clone(&job.request);
-    Ok(Solved { plan, request, ingest, root })
+    let made = std::mem::take(&mut *job.made.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(Solved { plan, request, ingest, root, made })
 }
 
 /// Plans, and brings the configurations of images that this needs.

@@ -1,14 +1,15 @@
 //! Vertices that make a layer.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use dockerfile::plan::{Operation, Role, VertexId};
 use oci::Digest;
 
 use super::{Job, Made, Outcome, Tree};
-use crate::cache::{Hit, Identity, Note};
+use crate::cache::{ELSEWHERE, Hit, Identity, Note};
 use crate::error::Error;
+use crate::exchange::{self, Imported};
 use crate::execute;
 use crate::files;
 use crate::progress::Event;
@@ -27,7 +28,8 @@ impl Job {
         if inputs.get(&Role::Base).is_some_and(|base| !matches!(base.tree, Tree::Layers(_))) {
             return Err(Error::Unsupported("FROM of a context of files".to_owned()));
         }
-        let definition = self.definition(operation, &inputs);
+        // What goes elsewhere is called by the files that it takes, so these have to be looked at.
+        let definition = self.definition(operation, &inputs).filter(|_| !self.request.exports());
         if let Some((found, _)) = definition.as_ref().and_then(|identity| self.find(id, &inputs, identity)) {
             return Ok(self.cached(id, found).await);
         }
@@ -53,12 +55,18 @@ impl Job {
         let content = self.by_content(operation, inputs, files.identities());
         let turn = self.shared.turns.lock(&content.key());
         let _turn = turn.lock().await;
+        let below = inputs.get(&Role::Base).map(|base| base.tree.layers()).unwrap_or_default();
+        let record = self.request.exchanges().then(|| exchange::record_key(&content, below));
         if let Some((found, result)) = self.find(id, inputs, &content) {
             // By how its inputs were made it is found without a look at files the next time.
             if let Some(definition) = definition.filter(|definition| **definition != content) {
                 self.keep(id, definition.clone(), result, &found)?;
             }
-            return Ok(self.cached(id, found).await);
+            return Ok(self.cached(id, self.known_as(found, record)).await);
+        }
+        if let Some(imported) = self.look_elsewhere(id, below, record.as_ref()).await {
+            let outcome = self.imported(id, inputs, &content, imported)?;
+            return Ok(self.cached(id, self.known_as(outcome, record)).await);
         }
         self.tell_miss(id, &content, &files).await;
         let layer = match operation {
@@ -67,7 +75,73 @@ impl Job {
             Operation::MakeFolder(folder) => execute::make_folder(self, folder, inputs).await?,
             other => unreachable!("{other:?} makes no layer"),
         };
-        self.made(id, inputs, content, definition, layer)
+        if let Some(instead) = self.found_after(id, below, &layer).await {
+            let outcome = self.imported(id, inputs, &content, instead)?;
+            return Ok(self.known_as(outcome, record));
+        }
+        self.made(id, inputs, content, definition, layer).map(|outcome| self.known_as(outcome, record))
+    }
+
+    /// Looks for a result in what `--cache-from` names.
+    async fn look_elsewhere(
+        &self,
+        id: VertexId,
+        below: &[Digest],
+        record: Option<&Digest>,
+    ) -> Option<Imported> {
+        let record = record.filter(|_| !self.ignores_cache(id))?;
+        match self.imports.by_record(self, id, record).await {
+            None => self.imports.by_history(self, id, below),
+            found => found,
+        }
+    }
+
+    /// The layer of an image that is as good as one that was just made, so that what follows can be found too.
+    async fn found_after(
+        self: &Arc<Self>,
+        id: VertexId,
+        below: &[Digest],
+        made: &Digest,
+    ) -> Option<Imported> {
+        if self.request.cache_from.is_empty() || self.ignores_cache(id) {
+            return None;
+        }
+        let (job, below, made) = (Arc::clone(self), below.to_vec(), made.clone());
+        let look = move || job.imports.instead_of(&job, id, &below, &made);
+        tokio::task::spawn_blocking(look).await.expect("comparing layers does not panic")
+    }
+
+    /// A result that came from elsewhere. It is kept, but is none of those that are found by what is done here.
+    fn imported(
+        &self,
+        id: VertexId,
+        inputs: &HashMap<Role, Outcome>,
+        content: &Identity,
+        Imported { layer, created }: Imported,
+    ) -> Result<Outcome, Error> {
+        let base = inputs.get(&Role::Base);
+        let layers = stacked(base, layer.as_ref());
+        let own = if self.is_apart(id) { layer.as_slice() } else { &layers };
+        let result = Digest::of(&serde_json::to_vec(&("imported", own)).expect("digests are texts"));
+        let key = if self.is_apart(id) { key_above(base, &result) } else { result.clone() };
+        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
+        let made = Made { created, layer, record: None };
+        let outcome = Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) };
+        let mut identity = content.clone();
+        identity.settings.push((ELSEWHERE.to_owned(), result.to_string()));
+        self.keep(id, identity, result, &outcome)?;
+        Ok(outcome)
+    }
+
+    /// Notes by what others know a result.
+    fn known_as(&self, mut outcome: Outcome, record: Option<Digest>) -> Outcome {
+        if let (Some(made), Some(_)) = (outcome.steps.last_mut(), &record) {
+            made.record = record;
+            if self.request.exports() {
+                self.made.lock().unwrap_or_else(PoisonError::into_inner).push(made.clone());
+            }
+        }
+        outcome
     }
 
     /// Looks for a result, unless that is not wanted; tells also what it is called in the keys of others.
@@ -87,7 +161,7 @@ impl Job {
 
     fn of_hit(&self, id: VertexId, inputs: &HashMap<Role, Outcome>, hit: Hit) -> Outcome {
         let base = inputs.get(&Role::Base);
-        let made = Made { created: hit.created, layer: hit.layer };
+        let made = Made { created: hit.created, layer: hit.layer, record: None };
         let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
         let (layers, key) = if self.is_apart(id) {
             (stacked(base, made.layer.as_ref()), key_above(base, &hit.result))
@@ -149,7 +223,7 @@ impl Job {
         };
         let key = if self.is_apart(id) { key_above(base, &result) } else { result.clone() };
         let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
-        let made = Made { created: jiff::Timestamp::now(), layer: Some(layer) };
+        let made = Made { created: jiff::Timestamp::now(), layer: Some(layer), record: None };
         let outcome = Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) };
         if let Some(definition) = definition.filter(|definition| **definition != content) {
             self.keep(id, definition.clone(), result.clone(), &outcome)?;

@@ -11,6 +11,7 @@
 //! Docker's classic builder.
 
 mod archive;
+mod cache;
 mod classic;
 mod context;
 mod corten;

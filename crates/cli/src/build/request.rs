@@ -7,10 +7,11 @@ use api::build::{BuildOptions, BuildRequest, ContextSource, Limits};
 use client::Host;
 
 use super::BuildFlags;
+use super::cache;
 use super::context::{self, Context, Place};
 use super::secret;
 use crate::failure::Failure;
-use crate::opts::{csv_fields, pairs_to_map};
+use crate::opts::pairs_to_map;
 
 /// What was given by flags and the environment, checked.
 pub(super) struct Asked<'a> {
@@ -59,8 +60,8 @@ impl<'a> Asked<'a> {
             limits: self.limits(),
             secrets: secret::secrets(&flags.secrets)?,
             ssh: secret::agents(&flags.ssh, host)?,
-            cache_from: caches("--cache-from", &flags.cache_from, host)?,
-            cache_to: caches("--cache-to", &flags.cache_to, host)?,
+            cache_from: cache::sources(&flags.cache_from, host)?,
+            cache_to: cache::targets(&flags.cache_to, host)?,
             check: self.is_check,
             explain: flags.explain,
         })
@@ -77,7 +78,7 @@ impl<'a> Asked<'a> {
             limits: self.limits(),
             build_args: self.arguments(),
             labels: self.labels(),
-            cache_from: flags.cache_from.iter().map(|text| image_of(text)).collect::<Result<_, _>>()?,
+            cache_from: cache::images(&flags.cache_from)?,
             network: flags.network.0.clone(),
             extra_hosts: self.hosts(),
             target: flags.target.clone(),
@@ -192,52 +193,6 @@ fn annotations(given: &[String]) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// `--cache-from` and `--cache-to`, with complete paths: the engine is in another folder.
-fn caches(flag: &str, specs: &[String], host: &Host) -> Result<Vec<String>, Failure> {
-    let of = |spec: &String| {
-        let failed = |reason: &str| Failure::message(format!("{flag} {spec}: {reason}"));
-        let fields = csv_fields(spec).map_err(|reason| failed(&reason))?;
-        if !fields.iter().any(|field| field == "type=local") {
-            return Ok(spec.clone());
-        }
-        if !matches!(host, Host::Unix(_)) {
-            return Err(failed("is not supported: the engine is on another machine"));
-        }
-        let fields = fields.iter().map(|field| complete(field).map_err(|reason| failed(&reason)));
-        Ok(fields.collect::<Result<Vec<_>, _>>()?.join(","))
-    };
-    specs.iter().map(of).collect()
-}
-
-/// A field whose path begins at the root, in quotes where it has to be.
-fn complete(field: &str) -> Result<String, String> {
-    let path = field.split_once('=').filter(|(key, _)| matches!(*key, "src" | "dest"));
-    let field = match path {
-        Some((key, path)) => {
-            let path = std::path::absolute(path).map_err(|error| crate::failure::io_text(&error))?;
-            format!("{key}={}", path.to_str().ok_or("the path is not UTF-8")?)
-        }
-        None => field.to_owned(),
-    };
-    let needs_quotes = field.contains([',', '"']);
-    Ok(if needs_quotes { format!("\"{}\"", field.replace('"', "\"\"")) } else { field })
-}
-
-/// The image that a `--cache-from` names, which is all that other engines understand.
-fn image_of(text: &str) -> Result<String, Failure> {
-    let fields = csv_fields(text).map_err(Failure::message)?;
-    if !fields.iter().any(|field| field.contains('=')) {
-        return Ok(text.to_owned());
-    }
-    let find = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-    match (find("type"), find("ref")) {
-        (Some("registry"), Some(image)) => Ok(image.to_owned()),
-        _ => Err(Failure::message(format!(
-            "--cache-from {text} is not supported by this engine, only images are"
-        ))),
-    }
-}
-
 /// The paths in a context that are always sent to other engines: the Dockerfile and the file with ignored patterns.
 pub(super) fn always_sent(inside: Option<&PathBuf>) -> Vec<PathBuf> {
     inside.cloned().into_iter().chain([PathBuf::from(".dockerignore")]).collect()
@@ -343,8 +298,6 @@ mod tests {
         assert_eq!((options.dockerfile.as_str(), options.quiet), ("sub/D", false));
         assert!(options.keeps_containers && !options.always_removes);
         assert_eq!(options.cache_from, ["c:1", "d"]);
-        let error = image_of("type=local,src=x").unwrap_err().to_string();
-        assert!(error.starts_with("--cache-from type=local,src=x is not supported"), "{error}");
     }
 
     #[test]
@@ -369,19 +322,6 @@ mod tests {
             of("a=/nowhere", here()),
             Err("--build-context a=/nowhere: no such file or directory".into())
         );
-    }
-
-    #[test]
-    fn paths_of_caches_are_complete() {
-        let of = |spec: &str, host: Host| {
-            caches("--cache-to", &[spec.to_owned()], &host).map_err(|it| it.to_string())
-        };
-        let folder = std::env::current_dir().unwrap();
-        let expected = format!("type=local,dest={}/c", folder.display());
-        assert_eq!(of("type=local,dest=c", here()), Ok(vec![expected]));
-        assert_eq!(of("type=local,\"dest=/a,b\"", here()), Ok(vec!["type=local,\"dest=/a,b\"".to_owned()]));
-        assert_eq!(of("user/app:cache", there()), Ok(vec!["user/app:cache".to_owned()]));
-        assert!(of("type=local,dest=c", there()).is_err());
     }
 
     #[test]

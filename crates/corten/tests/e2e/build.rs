@@ -21,6 +21,7 @@ with_each_client!(
     child_does_what_its_base_says,
     limits_and_hosts_are_for_commands,
     image_gets_all_names_and_its_id_is_written,
+    image_is_a_source_of_results,
 );
 
 fn image_has_what_the_dockerfile_says(bed: &Bed) {
@@ -242,4 +243,30 @@ fn image_gets_all_names_and_its_id_is_written(bed: &Bed) {
     assert_eq!(std::fs::read_to_string(file).expect("it was written").trim(), id);
     let quiet = project.run(bed, &["-q"]).expect_ok().trimmed();
     assert_eq!(quiet, id);
+}
+
+fn image_is_a_source_of_results(bed: &Bed) {
+    let uuid = "cat /proc/sys/kernel/random/uuid >";
+    let project = Project::new(&format!(
+        "FROM busybox\nENV A=1\nRUN {uuid} /before\nCOPY file /f\nRUN {uuid} /after\n"
+    ))
+    .file("file", "1");
+    project.build(bed, "seed", &[]);
+    let before = |name: &str| seen(bed, name, "cat /before");
+    let after = |name: &str| seen(bed, name, "cat /after");
+    // Nothing is left of it but the image itself.
+    let archive = project.path().join("seed.tar");
+    let archive = archive.to_str().expect("a temporary folder has an ordinary name");
+    project.write(".dockerignore", "*.tar\n.dockerignore\n");
+    bed.ok(["save", "-o", archive, "seed"]);
+    let (seed_before, seed_after) = (before("seed"), after("seed"));
+    bed.ok(["rmi", "seed"]);
+    bed.ok(["builder", "prune", "-af"]);
+    bed.ok(["load", "-i", archive]);
+    project.build(bed, "same", &["--cache-from", "seed", "--cache-from", "not-here:1"]);
+    assert_eq!((before("same"), after("same")), (seed_before.clone(), seed_after.clone()));
+    project.write("file", "2");
+    project.build(bed, "changed", &["--cache-from", "seed"]);
+    assert_eq!(before("changed"), seed_before);
+    assert_ne!(after("changed"), seed_after);
 }

@@ -191,6 +191,8 @@ pub struct PlannedStage {
     pub steps: Vec<Step>,
     /// Its root file system; none: an empty one.
     pub root: Option<VertexId>,
+    /// What the history of its image says of all steps, those of its base too.
+    pub history: Vec<String>,
 }
 
 /// An instruction of a stage.

@@ -128,6 +128,7 @@ impl<'a> Builder<'a> {
             base: node.base_name.clone(),
             steps,
             root: state.root,
+            history: state.image.history.iter().map(|entry| entry.created_by.clone()).collect(),
         };
         self.done.insert(node.number, Done { stage, state });
         Ok(())

@@ -3,6 +3,7 @@
 mod archives;
 mod autostart;
 mod builds;
+mod caches;
 mod check;
 mod contents;
 mod disk;

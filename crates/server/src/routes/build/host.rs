@@ -33,7 +33,7 @@ impl EngineHost {
         Self { engine, registry, credentials: decoded.unwrap_or_default() }
     }
 
-    fn credentials(&self, domain: &str) -> Option<Credentials> {
+    fn find_credentials(&self, domain: &str) -> Option<Credentials> {
         let key = if domain == "docker.io" { DOCKER_HUB } else { domain };
         let found = self.credentials.get(key).or_else(|| {
             let is_it = |name: &String| host_of(name) == host_of(key);
@@ -66,6 +66,10 @@ impl Host for EngineHost {
         &self.registry
     }
 
+    fn credentials(&self, domain: &str) -> Option<Credentials> {
+        self.find_credentials(domain)
+    }
+
     fn pull(
         &self,
         reference: Reference,
@@ -73,7 +77,7 @@ impl Host for EngineHost {
         progress: PullSink,
     ) -> BoxFuture<'static, Result<(), Failure>> {
         let (engine, client) = (self.engine.clone(), self.registry.clone());
-        let credentials = self.credentials(reference.domain());
+        let credentials = self.find_credentials(reference.domain());
         let sink = std::sync::Arc::new(move |told: registry::Progress| {
             let detail = told.detail.unwrap_or_default();
             progress(told.id.as_deref().unwrap_or_default(), &told.status, detail.current, detail.total);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::build::{BuildOptions, BuildRequest, ContextSource};
+use api::build::{BuildOptions, BuildRequest, CacheOption, ContextSource};
 use base64::Engine as _;
-use build::{Context, NamedSource, NoCache, Request, Secret, WorkFolder};
+use build::{
+    CacheFolder, CacheOptions, CacheSource, Context, NamedSource, NoCache, Request, Secret, WorkFolder,
+};
 use dockerfile::ignore::Matcher;
 use dockerfile::lint::Report;
 use dockerfile::plan::Options;
@@ -73,6 +75,8 @@ impl Api {
                 .filter_map(|(name, value)| Some((name, value?)))
                 .collect(),
             labels: options.labels,
+            // As in dockerd, images that are not here are passed over.
+            cache_from: options.cache_from.into_iter().map(CacheSource::Image).collect(),
             tags,
             platform,
             no_cache: if options.no_cache { NoCache::All } else { NoCache::Nothing },
@@ -153,12 +157,8 @@ fn asked_of(
     folder: WorkFolder,
     mut fetched: Fetched,
 ) -> Result<Asked, Error> {
-    for (name, values) in
-        [("cache-from", &asked.cache_from), ("cache-to", &asked.cache_to), ("annotation", &asked.annotations)]
-    {
-        if !values.is_empty() {
-            return Err(Error::Build(build::Error::Unsupported(format!("--{name}"))));
-        }
+    if !asked.annotations.is_empty() {
+        return Err(Error::Build(build::Error::Unsupported("--annotation".to_owned())));
     }
     let given = asked.ignore.as_deref().map(|text| matcher(text.as_bytes())).transpose()?;
     let mut found = None;
@@ -230,12 +230,32 @@ fn request(
         target: asked.target,
         build_args: asked.build_args,
         labels: asked.labels,
+        cache_from: asked
+            .cache_from
+            .into_iter()
+            .map(|option| Ok(cache(option)?.source()?))
+            .collect::<Result<_, Error>>()?,
+        cache_to: asked
+            .cache_to
+            .into_iter()
+            .map(|option| Ok(cache(option)?.target()?))
+            .collect::<Result<_, Error>>()?,
         pull: asked.pull,
         network: asked.network,
         extra_hosts: asked.extra_hosts,
         limits: asked.limits,
         explain: asked.explain,
     })
+}
+
+/// A place of results, with its folder.
+fn cache(option: CacheOption) -> Result<CacheOptions, Error> {
+    let open = |source: &ContextSource| {
+        let (path, identity) = place_of(source)?;
+        CacheFolder::open(path.clone(), identity).map_err(|_| missing(&path))
+    };
+    let folder = option.folder.as_ref().map(open).transpose()?;
+    Ok(CacheOptions { kind: option.kind, attributes: option.attributes, folder })
 }
 
 /// What checks find.
@@ -273,10 +293,6 @@ fn check(options: &BuildOptions) -> Result<(), Error> {
     if options.remote == "client-session" {
         return unsupported("a context of a session");
     }
-    if !options.cache_from.is_empty() {
-        // Images that are named are here or not; results of builds here are found in any case.
-        tracing::debug!("cachefrom is not needed for results that are here");
-    }
     if !matches!(options.outputs.as_str(), "" | "null" | "[]") {
         return unsupported("outputs of a classic build");
     }
@@ -304,15 +320,21 @@ fn platform(text: &str) -> Result<Option<Platform>, Error> {
 
 /// A folder on this machine, if it is the one that the client sees there.
 fn folder_of(source: &ContextSource) -> Result<Context, Error> {
-    let (path, device, inode) = match source {
-        ContextSource::Folder { path, device, inode } => (PathBuf::from(path), *device, *inode),
-        _ => return Err(Error::BadRequest("a context must be a folder".to_owned())),
+    let (path, identity) = place_of(source)?;
+    Context::folder(path.clone(), identity).map_err(|_| missing(&path))
+}
+
+/// The path of a folder, with its device and inode.
+fn place_of(source: &ContextSource) -> Result<(PathBuf, (u64, u64)), Error> {
+    let ContextSource::Folder { path, device, inode } = source else {
+        return Err(Error::BadRequest("a context must be a folder".to_owned()));
     };
-    let missing = || Error::NoContext(format!("there is no such folder here: {}", path.display()));
-    if !path.is_absolute() {
-        return Err(missing());
-    }
-    Context::folder(path.clone(), (device, inode)).map_err(|_| missing())
+    let path = PathBuf::from(path);
+    if path.is_absolute() { Ok((path, (*device, *inode))) } else { Err(missing(&path)) }
+}
+
+fn missing(path: &Path) -> Error {
+    Error::NoContext(format!("there is no such folder here: {}", path.display()))
 }
 
 fn unpacked(body: &mut dyn Read, folder: WorkFolder) -> Result<Context, Error> {
