@@ -71,6 +71,9 @@ pub enum Error {
     /// Something that this builder does not do.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// An `--annotation` that cannot be.
+    #[error("{0}")]
+    Annotation(String),
     /// A `--cache-from` or `--cache-to` that cannot be.
     #[error("--{flag} type={kind}: {reason}")]
     CacheOption {

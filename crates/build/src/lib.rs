@@ -34,6 +34,7 @@
 //!
 //! Results take a tenth of the disk at the most, besides those that images have; then those go that were not used for longest.
 
+mod annotations;
 pub mod archive;
 mod builder;
 mod cache;
@@ -49,6 +50,7 @@ mod request;
 mod solve;
 mod work;
 
+pub use annotations::annotations;
 pub use builder::Builder;
 pub use cache::{CacheFilter, CacheRecord, Pruned};
 pub use error::{Error, Failure};

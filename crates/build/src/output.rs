@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use image::Draft;
+use image::manifest::Descriptor;
 use jiff::Timestamp;
 use oci::{Digest, History, ImageConfig, Reference};
 use serde::Serialize;
@@ -22,6 +23,8 @@ use crate::solve::{Made, Outcome, Solved};
 pub struct Built {
     /// The image's ID.
     pub id: Digest,
+    /// The manifest that it has here: what archives have, and registries but for how layers are compressed.
+    pub manifest: Descriptor,
     /// The names that it was given.
     pub names: Vec<Reference>,
     /// What checks have found, each with an excerpt.
@@ -63,13 +66,14 @@ fn commit(shared: &Shared, solved: &Solved) -> Result<Built, Error> {
     let references = solved.request.tags.clone();
     let draft =
         Draft { config: id.clone(), manifest: None, documents: Vec::new(), references: references.clone() };
-    ingest.commit(draft)?;
+    ingest.commit_built(draft, solved.request.annotations.clone())?;
+    let manifest = shared.images.manifest(&id)?;
     let source = dockerfile::syntax::text(&solved.request.dockerfile);
     let shown = |warning: &dockerfile::lint::Warning| {
         let excerpt = dockerfile::source::excerpt(&solved.request.name, &source, warning.lines, None);
         (warning.clone(), excerpt)
     };
-    Ok(Built { id, names: references, warnings: solved.plan.warnings.iter().map(shown).collect() })
+    Ok(Built { id, manifest, names: references, warnings: solved.plan.warnings.iter().map(shown).collect() })
 }
 
 /// A configuration that says of its layers what they are the results of.

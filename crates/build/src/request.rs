@@ -31,6 +31,8 @@ pub struct Request {
     pub build_args: BTreeMap<String, String>,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
+    /// What the image's manifest says besides: see [`crate::annotations`].
+    pub annotations: BTreeMap<String, String>,
     /// Names of the image.
     pub tags: Vec<Reference>,
     /// `--platform`.

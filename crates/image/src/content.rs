@@ -28,6 +28,8 @@ pub struct Content {
     pub config: Descriptor,
     /// The layers, the lowest first. The same can be there several times.
     pub layers: Vec<LayerContent>,
+    /// What a manifest that is made here says besides.
+    annotations: BTreeMap<String, String>,
     _hold: Hold,
 }
 
@@ -81,6 +83,14 @@ impl ImageStore {
         let (parts, manifest, document) = self.shared.parts(id, &record, claim)?;
         self.shared.make_archives(&parts.layers, &record.layers)?;
         Ok(parts.into_content(&record, manifest, document, hold))
+    }
+
+    /// The manifest that an image is handed on with by archives.
+    ///
+    /// # Errors
+    /// As for [`ImageStore::content`].
+    pub fn manifest(&self, id: &Digest) -> Result<Descriptor> {
+        self.content_size(id).map(|(manifest, _)| manifest)
     }
 
     /// The manifest of an image, and the bytes of all that is handed on of it. Nothing is claimed.
@@ -205,7 +215,8 @@ impl Content {
             layer.blob = form;
         }
         let layers = self.layers.iter().map(|layer| layer.blob.clone()).collect();
-        (self.manifest, self.document) = Parts { config: self.config.clone(), layers }.manifest();
+        let parts = Parts { config: self.config.clone(), layers, annotations: self.annotations.clone() };
+        (self.manifest, self.document) = parts.manifest();
         self
     }
 }
@@ -214,17 +225,22 @@ impl Content {
 struct Parts {
     config: Descriptor,
     layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl Parts {
     /// The same parts always have the same manifest.
     fn manifest(&self) -> (Descriptor, Vec<u8>) {
-        let document = to_json(&serde_json::json!({
+        let mut manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": media::OCI_MANIFEST,
             "config": self.config,
             "layers": self.layers,
-        }));
+        });
+        if !self.annotations.is_empty() {
+            manifest["annotations"] = serde_json::json!(self.annotations);
+        }
+        let document = to_json(&manifest);
         let size = document.len() as u64;
         (Descriptor::new(media::OCI_MANIFEST, Digest::of(&document), size), document)
     }
@@ -239,7 +255,15 @@ impl Parts {
         let layers = self.layers.into_iter().zip(&record.layers);
         let layers = layers.map(|(blob, diff_id)| LayerContent { blob, diff_id: diff_id.clone() }).collect();
         let id = self.config.digest.clone();
-        Content { id, manifest, document, config: self.config, layers, _hold: hold }
+        Content {
+            id,
+            manifest,
+            document,
+            config: self.config,
+            layers,
+            annotations: self.annotations,
+            _hold: hold,
+        }
     }
 }
 
@@ -257,10 +281,13 @@ impl Shared {
             && came.config.digest == *id
             && has(&came.layers)
         {
-            return Ok((Parts { config: came.config, layers: came.layers }, manifest.clone(), document));
+            let annotations = record.annotations.clone();
+            let parts = Parts { config: came.config, layers: came.layers, annotations };
+            return Ok((parts, manifest.clone(), document));
         }
         let config = Descriptor::new(media::OCI_CONFIG, id.clone(), size);
-        let made = Parts { config, layers: self.stored_layers(&record.layers)? };
+        let annotations = record.annotations.clone();
+        let made = Parts { config, layers: self.stored_layers(&record.layers)?, annotations };
         let (manifest, document) = made.manifest();
         Ok((made, manifest, document))
     }

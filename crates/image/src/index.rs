@@ -7,7 +7,7 @@ use oci::reference::is_identifier;
 use oci::{Digest, ImageConfig, Reference};
 
 use crate::manifest::Descriptor;
-use crate::record::{ImageRecord, KeptRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
+use crate::record::{ImageRecord, LayerRecord, ReferenceRecord, SnapshotRecord};
 
 /// An image's record, and its configuration once somebody has asked for it.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Index {
     pub(crate) layers: BTreeMap<Digest, LayerRecord>,
     pub(crate) blobs: BTreeSet<Digest>,
     pub(crate) snapshots: BTreeMap<String, SnapshotRecord>,
-    pub(crate) kept: BTreeMap<String, KeptRecord>,
+    pub(crate) kept: BTreeMap<String, Vec<Digest>>,
     pub(crate) leases: HashMap<u64, Lease>,
 }
 
@@ -113,7 +113,7 @@ impl Index {
         blobs.extend(leases().flat_map(|lease| &lease.blobs));
         let mut layers: BTreeSet<&Digest> = images().flat_map(|record| &record.layers).collect();
         layers.extend(self.snapshots.values().flat_map(|snapshot| &snapshot.layers));
-        layers.extend(self.kept.values().flat_map(|kept| &kept.layers));
+        layers.extend(self.kept.values().flatten());
         layers.extend(leases().flat_map(|lease| &lease.layers));
         let kept = self.layers.iter().filter(|(layer, _)| layers.contains(layer));
         blobs.extend(kept.filter_map(|(_, record)| record.archive.as_ref()));
@@ -146,6 +146,7 @@ mod tests {
             manifest: None,
             blobs: blobs.iter().map(|blob| digest(blob)).collect(),
             layers: layers.iter().map(|layer| digest(layer)).collect(),
+            annotations: Default::default(),
             parent: None,
             tagged_at: None,
             durability: Durability::Durable,
@@ -191,7 +192,7 @@ mod tests {
         index.images.insert(digest("i"), image(&["a"], &["x"]));
         index.snapshots.insert("c".into(), SnapshotRecord { layers: vec![digest("b")] });
         index.leases.insert(1, Lease { blobs: [digest("y")].into(), layers: [digest("c")].into() });
-        index.kept.insert("k".into(), KeptRecord { layers: vec![digest("e")], note: String::new() });
+        index.kept.insert("k".into(), vec![digest("e")]);
         for layer in ["a", "b", "c", "d", "e"] {
             let archive = Some(digest(&format!("{layer}.tar")));
             index.layers.insert(

@@ -11,7 +11,7 @@
 //! kill of the process at any moment leaves nothing that is trusted and not whole; after a power cut, what was not marked
 //! is verified or dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -260,6 +260,20 @@ impl Ingest {
         self.commit_as(draft, None, None)
     }
 
+    /// Commits an image that was built here, with what its manifest is to say besides.
+    ///
+    /// # Errors
+    /// As for [`Ingest::commit`].
+    pub fn commit_built(self, draft: Draft, annotations: BTreeMap<String, String>) -> Result<Image> {
+        self.commit_changed(draft, None, |record| {
+            if record.annotations != annotations {
+                // The one that it may have from a registry says something else.
+                record.manifest = None;
+                record.annotations = annotations;
+            }
+        })
+    }
+
     /// Commits the image as the one of its platform in `index`, for which its names stand. Images of other platforms that
     /// have these names by the same index keep them.
     ///
@@ -275,11 +289,20 @@ impl Ingest {
     }
 
     fn commit_as(self, draft: Draft, listed: Option<Descriptor>, parent: Option<Digest>) -> Result<Image> {
+        self.commit_changed(draft, listed, |record| record.parent = parent.or(record.parent.take()))
+    }
+
+    fn commit_changed(
+        self,
+        draft: Draft,
+        listed: Option<Descriptor>,
+        change: impl FnOnce(&mut ImageRecord),
+    ) -> Result<Image> {
         let content = self.shared.read_blob(&draft.config)?;
         let config: ImageConfig = parse_json("image configuration", &content)?;
         let mut index = self.shared.write();
         let mut record = self.record(&index, &draft, &config)?;
-        record.parent = parent.or(record.parent);
+        change(&mut record);
         self.shared.put_image(&mut index, &draft, listed.as_ref(), record)?;
         let entry = Arc::clone(&index.images[&draft.config]);
         let image = self.shared.view(&index, &draft.config, &entry)?;
@@ -321,6 +344,7 @@ impl Ingest {
             manifest: draft.manifest.clone(),
             blobs,
             layers,
+            annotations: BTreeMap::new(),
             parent: None,
             tagged_at: None,
             durability: Durability::Since(self.shared.boot.clone()),
@@ -329,6 +353,7 @@ impl Ingest {
             record.blobs.extend(existing.record.blobs.iter().cloned());
             record.manifest = record.manifest.or_else(|| existing.record.manifest.clone());
             record.parent = existing.record.parent.clone();
+            record.annotations = existing.record.annotations.clone();
             record.tagged_at = existing.record.tagged_at;
         }
         Ok(record)

@@ -30,19 +30,23 @@ impl Ingest {
         if let Some(layer) = kept.layers.iter().find(|layer| !index.layers.contains_key(layer)) {
             return Err(Error::NotFound(layer.to_string()));
         }
-        let record = KeptRecord { layers: kept.layers, note: kept.note };
+        let Kept { layers, note } = kept;
+        let record = KeptRecord { layers, note };
         shared.records.put(name, &record)?;
-        index.kept.insert(name.to_owned(), record);
+        index.kept.insert(name.to_owned(), record.layers);
         Ok(())
     }
 }
 
 impl ImageStore {
-    /// All that is kept, by name.
-    pub fn kept(&self) -> Vec<(String, Kept)> {
-        let index = self.shared.read();
-        let kept = |record: &KeptRecord| Kept { layers: record.layers.clone(), note: record.note.clone() };
-        index.kept.iter().map(|(name, record)| (name.clone(), kept(record))).collect()
+    /// All that is kept, by name, read from the disk.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn kept(&self) -> Result<Vec<(String, Kept)>> {
+        let kept = |KeptRecord { layers, note }: KeptRecord| Kept { layers, note };
+        let records = self.shared.records.list::<KeptRecord>()?.into_iter();
+        Ok(records.map(|(name, record)| (name, kept(record))).collect())
     }
 
     /// Replaces notes, all or none. Names by which nothing is kept are passed over.
@@ -50,17 +54,15 @@ impl ImageStore {
     /// # Errors
     /// When the records cannot be written.
     pub fn note(&self, notes: Vec<(String, String)>) -> Result<()> {
-        let mut index = self.shared.write();
+        let index = self.shared.write();
         let known = |(name, note): (String, String)| {
-            let record = KeptRecord { note, ..index.kept.get(&name)?.clone() };
+            let record = KeptRecord { layers: index.kept.get(&name)?.clone(), note };
             Some((name, record))
         };
         let records: Vec<(String, KeptRecord)> = notes.into_iter().filter_map(known).collect();
         self.shared.records.transaction::<_, Error>(|transaction| {
             records.iter().try_for_each(|(name, record)| Ok(transaction.put(name, record)?))
-        })?;
-        index.kept.extend(records);
-        Ok(())
+        })
     }
 
     /// No longer keeps what has these names, and deletes what nothing needs then. Tells the bytes that this frees.

@@ -55,7 +55,9 @@ fn read_records(records: &Store) -> Result<Index> {
         }
     }
     index.snapshots = records.list::<SnapshotRecord>()?.into_iter().collect();
-    index.kept = records.list::<KeptRecord>()?.into_iter().collect();
+    // Their notes are whoever's who keeps them, and in memory there.
+    let kept = records.list::<KeptRecord>()?.into_iter();
+    index.kept = kept.map(|(name, record)| (name, record.layers)).collect();
     Ok(index)
 }
 
@@ -104,7 +106,7 @@ fn find_stale(layout: &Layout, index: &Index, boot: &str) -> Result<Stale> {
     let gone = index.snapshots.keys().filter(|id| !layout.snapshot(id).is_dir());
     stale.snapshots = gone.cloned().collect();
     let is_gone = |layer: &Digest| stale.layers.contains(layer) || !index.layers.contains_key(layer);
-    let incomplete = index.kept.iter().filter(|(_, kept)| kept.layers.iter().any(is_gone));
+    let incomplete = index.kept.iter().filter(|(_, layers)| layers.iter().any(is_gone));
     stale.kept = incomplete.map(|(name, _)| name.clone()).collect();
     Ok(stale)
 }

@@ -1,6 +1,6 @@
 //! What is kept about images, layers and snapshots, beside their files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oci::Digest;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(crate) struct ImageRecord {
     pub(crate) blobs: BTreeSet<Digest>,
     /// Digests of its uncompressed layers, the lowest first.
     pub(crate) layers: Vec<Digest>,
+    /// What its manifest says besides, where the manifest is made here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
     /// The image it was made from, where that was done here.
     pub(crate) parent: Option<Digest>,
     /// When a name was last given to it, nanoseconds since 1970 UTC.

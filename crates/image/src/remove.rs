@@ -299,6 +299,7 @@ mod tests {
             manifest: None,
             blobs: [].into(),
             layers: digests(layers),
+            annotations: Default::default(),
             parent: None,
             tagged_at: None,
             durability: Durability::Durable,

@@ -182,9 +182,13 @@ fn image_status(error: &image::Error) -> StatusCode {
 fn build_status(error: &build::Error) -> StatusCode {
     use build::Error as E;
     match error {
-        E::Dockerfile { .. } | E::Tag { .. } | E::Remote(_) | E::NoContext | E::Unsupported(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        E::Dockerfile { .. }
+        | E::Tag { .. }
+        | E::Remote(_)
+        | E::NoContext
+        | E::Unsupported(_)
+        | E::CacheOption { .. }
+        | E::Annotation(_) => StatusCode::BAD_REQUEST,
         E::Image(error) => image_status(error),
         E::Shared(error) => build_status(error),
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::ProgressMessage;
+use crate::image::{Descriptor, ProgressMessage};
 
 /// A line of the answer to a build. The last one has the image's ID in `aux`, as `{"ID": "sha256:…"}`, or an error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,8 +108,8 @@ pub enum BuildEvent {
     Result {
         /// The digest of the image's configuration, which is its ID.
         config: String,
-        /// The digest of the manifest; empty where none was made.
-        manifest: String,
+        /// The manifest that the image has here.
+        manifest: Option<Box<Descriptor>>,
         /// The names that it was given.
         names: Vec<String>,
     },

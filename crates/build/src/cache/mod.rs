@@ -53,7 +53,7 @@ impl Cache {
     pub(crate) fn open(images: Arc<ImageStore>) -> Result<Self, Error> {
         let mut entries = HashMap::new();
         let mut unknown = Vec::new();
-        for (name, Kept { layers, note }) in images.kept() {
+        for (name, Kept { layers, note }) in images.kept()? {
             match (name.parse::<Digest>(), Note::read(&note)) {
                 (Ok(key), Some(note)) => {
                     entries.insert(key, Entry { layers, note, is_used: false });
@@ -118,6 +118,13 @@ impl Cache {
     /// Why there is no result for what has this identity.
     pub(crate) fn explain(&self, identity: &Identity) -> String {
         explain::explain(identity, self.entries().values().map(|entry| &entry.note))
+    }
+
+    /// What the newest result of this operation is the result of.
+    pub(crate) fn newest(&self, operation: &serde_json::Value) -> Option<Identity> {
+        let entries = self.entries();
+        let same = entries.values().filter(|entry| entry.note.identity.operation == *operation);
+        same.max_by_key(|entry| entry.note.created).map(|entry| entry.note.identity.clone())
     }
 
     /// The newest result of the same instruction on other files: its key, and the layer that it made.

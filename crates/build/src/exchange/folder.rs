@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use image::manifest::{Descriptor, Document, MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE, Manifest, media};
 use oci::Digest;
@@ -27,7 +26,6 @@ struct Inner {
     root: Root,
     path: PathBuf,
     owner: (u32, u32),
-    next: AtomicU32,
 }
 
 impl CacheFolder {
@@ -42,7 +40,7 @@ impl CacheFolder {
             return Err(io::ErrorKind::NotFound.into());
         }
         let owner = (stat.st_uid, stat.st_gid);
-        Ok(Self(Arc::new(Inner { root, path, owner, next: AtomicU32::new(0) })))
+        Ok(Self(Arc::new(Inner { root, path, owner })))
     }
 
     /// Where it is.
@@ -151,11 +149,9 @@ impl CacheFolder {
 
     /// Writes a file under another name, and then gives it its own.
     fn write(&self, folder: &OwnedFd, name: &str, content: &mut dyn Read) -> io::Result<()> {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let draft = format!(".corten-{}-{number}", std::process::id());
+        // Others may write here at the same time.
+        let draft = format!(".corten-{}", sys::random::new_id());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // What an engine that was killed has left.
-        let _ = rustix::fs::unlinkat(folder, &draft, AtFlags::empty());
         let file = rustix::fs::openat(folder, &draft, flags, Mode::from_raw_mode(0o644))?;
         let mut file = File::from(file);
         let written = io::copy(content, &mut file)

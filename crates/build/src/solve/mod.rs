@@ -5,6 +5,7 @@
 
 mod bases;
 mod identity;
+mod remote;
 mod sources;
 mod vertex;
 

@@ -1,4 +1,4 @@
-//! Files that are not made by steps: contexts, files of the Dockerfile, repositories, addresses.
+//! Files that are not made by steps: contexts, files of the Dockerfile.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use dockerfile::plan::{Git, Http, VertexId};
+use dockerfile::plan::VertexId;
 use oci::Digest;
 use sys::Errno;
 use sys::mount::{Depth, DetachedMount};
@@ -15,12 +15,9 @@ use sys::root::Root;
 
 use super::{Job, Outcome};
 use crate::builder::Shared;
-use crate::context::{git, http};
 use crate::error::Error;
 use crate::files::{self, Origin};
-use crate::progress::Event;
 use crate::request::{Context, NamedSource};
-use crate::work::WorkFolder;
 
 /// The files of a result.
 #[derive(Clone, Debug)]
@@ -157,45 +154,4 @@ impl Job {
         let key = self.plan.vertices[id.0].operation.digest();
         Ok(Outcome { tree: Tree::Folder(Arc::new(context)), key, steps: Vec::new() })
     }
-
-    /// A repository.
-    pub(super) async fn git(&self, id: VertexId, git: &Git) -> Result<Outcome, Error> {
-        let (number, progress) = (self.number(id), self.progress.clone());
-        let log = move |line: &str| {
-            let data = format!("{line}\n").into_bytes();
-            progress.try_tell(Event::Log { id: number, stream: 2, data });
-        };
-        let options = git::Options {
-            proxies: self.host.registry().proxies_with_passwords().clone(),
-            ssh_agent: self.request.ssh.get("default").cloned(),
-            log: Some(Arc::new(log)),
-            ..git::Options::default()
-        };
-        let folder = self.shared.work.folder()?;
-        let resolved = git::resolve(git, &options).await?;
-        git::fetch(git, &resolved, folder.path(), &options).await?;
-        let key = ("git", &self.plan.vertices[id.0].operation.digest(), &resolved.object);
-        folder_outcome(folder, &key)
-    }
-
-    /// A file at an address.
-    pub(super) async fn http(&self, id: VertexId, http: &Http) -> Result<Outcome, Error> {
-        let (number, sink) = (self.number(id), self.progress.clone());
-        let progress = Arc::new(move |current: u64, total: Option<u64>| {
-            let (item, total) = ("downloading".to_owned(), total.unwrap_or_default());
-            let is_done = total == current;
-            sink.try_tell(Event::Status { id: number, item, current, total, is_done });
-        });
-        let folder = self.shared.work.folder()?;
-        let fetched = http::fetch(self.host.registry(), http, folder.path(), progress).await?;
-        folder_outcome(folder, &("http", &fetched.name, &fetched.digest))
-    }
-}
-
-/// A folder that has what this key says.
-fn folder_outcome(folder: WorkFolder, key: &impl serde::Serialize) -> Result<Outcome, Error> {
-    let path = folder.path().to_owned();
-    let context = Context::work(folder).map_err(Error::io("open", path))?;
-    let key = Digest::of(&serde_json::to_vec(key).expect("a key is texts"));
-    Ok(Outcome { tree: Tree::Folder(Arc::new(context)), key, steps: Vec::new() })
 }

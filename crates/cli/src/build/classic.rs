@@ -42,7 +42,7 @@ impl Build<'_> {
         }
         let sink = if is_shown { Sink::Stdout } else { Sink::Nowhere };
         match progress::show_build(lines, sink).await? {
-            Some(id) => Ok(Built { id, manifest: String::new() }),
+            Some(id) => Ok(Built { id, manifest: None }),
             None => Err(Failure::message("the engine did not say which image it has built")),
         }
     }

@@ -183,7 +183,7 @@ mod tests {
     const BUILT: &str = "{\"event\":{\"vertex\":{\"id\":0,\"name\":\"[1/1] FROM scratch\",\"inputs\":[]}}}\n\
                          {\"event\":{\"started\":{\"id\":0,\"time\":1}}}\n\
                          {\"event\":{\"completed\":{\"id\":0,\"time\":2,\"error\":\"\"}}}\n\
-                         {\"event\":{\"result\":{\"config\":\"sha256:c\",\"manifest\":\"sha256:m\",\"names\":[\"a\"]}}}\n\
+                         {\"event\":{\"result\":{\"config\":\"sha256:c\",\"manifest\":{\"mediaType\":\"m/t\",\"digest\":\"sha256:m\",\"size\":5},\"names\":[\"a\"]}}}\n\
                          {\"aux\":{\"ID\":\"sha256:c\"}}\n";
 
     /// A folder with a context in `c`.
@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(id).unwrap(), "sha256:c");
         let told: serde_json::Value = serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap();
         assert_eq!(told["containerimage.digest"], "sha256:m");
+        assert_eq!(told["containerimage.descriptor"]["mediaType"], "m/t");
     }
 
     #[test]

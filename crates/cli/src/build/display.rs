@@ -166,7 +166,7 @@ impl<'a> Display<'a> {
             None => return Ok(()),
             Some(BuildEvent::Result { config, manifest, .. }) => {
                 config.clone_into(&mut self.built.id);
-                manifest.clone_into(&mut self.built.manifest);
+                self.built.manifest.clone_from(manifest);
             }
             Some(BuildEvent::Checked { text, json, status }) => {
                 self.checked = Some(*status);

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write as _};
 use std::path::Path;
 
 use api::ApiVersion;
-use api::image::{ListOptions, RemoveOptions, SaveOptions};
+use api::image::{Descriptor, ListOptions, RemoveOptions, SaveOptions};
 use client::ByteStream;
 use futures_util::stream;
 use serde_json::json;
@@ -18,6 +18,9 @@ use super::{Build, Built};
 use crate::failure::{Failure, io_text};
 use crate::output_file::{self, OutputFile};
 use crate::progress::Sink;
+
+/// What images that are built have in registries.
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Since this version archives of images are OCI layouts too.
 const OCI_ARCHIVES: ApiVersion = ApiVersion::new(1, 44);
@@ -78,28 +81,33 @@ impl<'a> Export<'a> {
     }
 
     /// Does it.
-    pub(super) async fn finish(self, build: &Build<'_>, built: &Built) -> Result<(), Failure> {
+    pub(super) async fn finish(self, build: &Build<'_>, mut built: Built) -> Result<(), Failure> {
         let mut done = Ok(());
         for output in self.outputs {
-            done = export(build, built, output).await;
-            if done.is_err() {
-                break;
+            match export(build, &built, output).await {
+                // What a registry has is what counts.
+                Ok(pushed) => built.manifest = pushed.map(Box::new).or(built.manifest),
+                Err(error) => {
+                    done = Err(error);
+                    break;
+                }
             }
         }
         if self.before.is_some_and(|before| !before.contains(&built.id)) {
             remove(build, &built.id).await?;
         }
         done?;
-        tell(build, built)?;
+        tell(build, &built)?;
         let to_stdout = self.outputs.iter().any(Output::is_to_stdout);
         if build.mode.is_quiet() && !to_stdout { build.app.line(&built.id) } else { Ok(()) }
     }
 }
 
-async fn export(build: &Build<'_>, built: &Built, output: &Output) -> Result<(), Failure> {
-    match output {
+/// Does one; tells the manifest that a registry got.
+async fn export(build: &Build<'_>, built: &Built, output: &Output) -> Result<Option<Descriptor>, Failure> {
+    let done = match output {
         Output::Image { push: false, .. } => Ok(()),
-        Output::Image { push: true, .. } => push(build).await,
+        Output::Image { push: true, .. } => return push(build).await,
         Output::Archive { place, .. } => {
             let names = match build.asked.tags.as_slice() {
                 [] => vec![built.id.clone()],
@@ -112,7 +120,8 @@ async fn export(build: &Build<'_>, built: &Built, output: &Output) -> Result<(),
             output_file::receive(build.client.image_tree(&built.id).await?, path_of(place)).await
         }
         Output::Folder(path) => unpack(build.client.image_tree(&built.id).await?, path).await,
-    }
+    };
+    done.map(|()| None)
 }
 
 /// As [`output_file::receive`] wants it.
@@ -123,17 +132,29 @@ fn path_of(place: &Place) -> &str {
     }
 }
 
-/// Pushes every name.
-async fn push(build: &Build<'_>) -> Result<(), Failure> {
+/// Pushes every name, and tells the manifest that they have.
+async fn push(build: &Build<'_>) -> Result<Option<Descriptor>, Failure> {
+    let mut pushed = None;
     let sink = match build.mode {
         super::Mode::Plain | super::Mode::Terminal => Sink::Stderr,
         _ => Sink::Nowhere,
     };
     for tag in &build.asked.tags {
         let reference = oci::Reference::parse(tag).map_err(|error| Failure::message(error.to_string()))?;
-        crate::commands::push(build.app, &reference.or_latest(), String::new(), sink).await?;
+        let told = crate::commands::push(build.app, &reference.or_latest(), String::new(), sink).await?;
+        pushed = told.as_ref().and_then(descriptor).or(pushed);
     }
-    Ok(())
+    Ok(pushed)
+}
+
+/// The manifest that an engine says it has pushed.
+fn descriptor(told: &serde_json::Value) -> Option<Descriptor> {
+    Some(Descriptor {
+        media_type: OCI_MANIFEST.to_owned(),
+        digest: told["Digest"].as_str()?.to_owned(),
+        size: told["Size"].as_i64()?,
+        ..Descriptor::default()
+    })
 }
 
 /// Removes an image that nobody asked for. One that got a name or a container in the meantime stays.
@@ -168,11 +189,14 @@ fn tell(build: &Build<'_>, built: &Built) -> Result<(), Failure> {
 
 /// What was built, as `buildx` tells it.
 fn metadata(built: &Built, tags: &[String]) -> Vec<u8> {
-    let digest = if built.manifest.is_empty() { &built.id } else { &built.manifest };
+    let digest = built.manifest.as_ref().map_or(&built.id, |manifest| &manifest.digest);
     let mut told = json!({
         "containerimage.config.digest": built.id,
         "containerimage.digest": digest,
     });
+    if let Some(manifest) = &built.manifest {
+        told["containerimage.descriptor"] = json!(manifest);
+    }
     if !tags.is_empty() {
         let full = |tag: &String| match oci::Reference::parse(tag) {
             Ok(reference) => {
@@ -310,7 +334,8 @@ mod tests {
 
     #[test]
     fn metadata_is_that_of_buildx() {
-        let built = Built { id: "sha256:1".into(), manifest: "sha256:2".into() };
+        let manifest = json!({"Tag": "1", "Digest": "sha256:2", "Size": 3});
+        let built = Built { id: "sha256:1".into(), manifest: descriptor(&manifest).map(Box::new) };
         let told: serde_json::Value =
             serde_json::from_slice(&metadata(&built, &["a".into(), "r:5000/b:1".into()])).unwrap();
         assert_eq!(
@@ -318,10 +343,11 @@ mod tests {
             json!({
                 "containerimage.config.digest": "sha256:1",
                 "containerimage.digest": "sha256:2",
+                "containerimage.descriptor": {"mediaType": OCI_MANIFEST, "digest": "sha256:2", "size": 3},
                 "image.name": "docker.io/library/a:latest,r:5000/b:1",
             })
         );
-        let built = Built { id: "sha256:1".into(), manifest: String::new() };
+        let built = Built { id: "sha256:1".into(), manifest: None };
         let told: serde_json::Value = serde_json::from_slice(&metadata(&built, &[])).unwrap();
         assert_eq!(told["containerimage.digest"], "sha256:1");
         assert_eq!(told.get("image.name"), None);

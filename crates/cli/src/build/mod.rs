@@ -26,6 +26,7 @@ mod view;
 
 pub(crate) use flags::BuildFlags;
 
+use api::image::Descriptor;
 use client::{Client, Credentials};
 
 use crate::app::App;
@@ -56,8 +57,8 @@ struct Build<'a> {
 struct Built {
     /// The image's ID, which is the digest of its configuration.
     id: String,
-    /// The digest of its manifest; empty where there is none.
-    manifest: String,
+    /// Its manifest, where the engine told it.
+    manifest: Option<Box<Descriptor>>,
 }
 
 /// Runs the command.
@@ -98,12 +99,12 @@ impl Build<'_> {
         let export = export::Export::prepare(&self, outputs).await?;
         if !is_ours {
             let built = self.classic().await?;
-            return export.finish(&self, &built).await;
+            return export.finish(&self, built).await;
         }
         let mut signals = Signals::catch_endings();
         let Some(built) = self.corten(&mut signals).await? else { return Ok(()) };
         tokio::select! {
-            done = export.finish(&self, &built) => done,
+            done = export.finish(&self, built) => done,
             number = signals.next() => display::cancel(number),
         }
     }

@@ -12,7 +12,7 @@ use super::copy;
 use super::graph::{Command, Graph, Node, Origin};
 use super::operation::{Input, MakeFolder, Operation, Role, Vertex, VertexId};
 use super::state::State;
-use super::{ImageRequest, Options, Plan, PlannedStage, Step};
+use super::{Copy, CopySource, ImageRequest, Options, Plan, PlannedStage, Selection, Step};
 use crate::Dockerfile;
 use crate::config;
 use crate::error::{Error, Problem};
@@ -20,6 +20,9 @@ use crate::expand::{Budget, Expansion, Lexer};
 use crate::lint::{Linter, Rule};
 use crate::source::Lines;
 use crate::syntax::{Argument, Instruction, Kind, Word};
+
+/// What BuildKit's entries have for a comment that are of no instruction.
+const BASE_COMMENT: &str = "buildkit.exporter.image.v0";
 
 /// What BuildKit's entries of the history have for a comment.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -147,17 +150,44 @@ impl<'a> Builder<'a> {
             }
             Origin::Scratch => Ok(State::new(arguments::empty_image(&node.platform))),
             Origin::Context(name) => {
-                let mut state = State::new(arguments::empty_image(&node.platform));
                 let shown = current.name(&format!("FROM {}", node.base_name), false);
-                state.root =
-                    Some(self.shared(Operation::Context { name: name.clone() }, shown, Some(node.lines)));
-                Ok(state)
+                self.base_of_files(node, name, shown)
             }
             Origin::Image(request) => {
                 let config = graph.image_config(request).cloned().unwrap_or_default();
                 Ok(self.base_image(current, request, config))
             }
         }
+    }
+
+    /// A stage that begins with a folder.
+    fn base_of_files(&mut self, node: &Node, name: &str, shown: String) -> Result<State, Error> {
+        let mut state = State::new(arguments::empty_image(&node.platform));
+        state.root = Some(self.shared(Operation::Context { name: name.to_owned() }, shown, Some(node.lines)));
+        let created_by = format!("FROM {}", node.base_name);
+        self.take(created_by.len(), node.lines)?;
+        let comment = BASE_COMMENT.to_owned();
+        state.image.history.push(History { created_by, comment, ..History::default() });
+        Ok(state)
+    }
+
+    /// What layers can be put on, and images be made of: of a folder, all of it is copied into an empty root file system.
+    fn as_layers(&mut self, root: VertexId, stage: usize) -> VertexId {
+        let Vertex { operation: Operation::Context { name }, lines, .. } = &self.vertices[root.0] else {
+            return root;
+        };
+        let (name, lines) = (format!("[context {name}] copy as a root file system"), *lines);
+        let everything = Copy {
+            sources: vec![CopySource { selection: Selection::All, unpacks: false }],
+            destination: "/".to_owned(),
+            owner: None,
+            mode: None,
+            exclude: Vec::new(),
+            is_link: false,
+        };
+        let operation = Operation::Copy(Box::new(everything));
+        let inputs = vec![Input { role: Role::Source(0), vertex: root }];
+        self.push(Vertex { operation, inputs, name, lines, stage: Some(stage) })
     }
 
     fn base_image(
@@ -346,7 +376,8 @@ impl<'a> Builder<'a> {
         mut inputs: Vec<Input>,
         name: String,
     ) -> VertexId {
-        inputs.splice(0..0, current.state.root.map(|vertex| Input { role: Role::Base, vertex }));
+        let base = current.state.root.map(|root| self.as_layers(root, current.node.number));
+        inputs.splice(0..0, base.map(|vertex| Input { role: Role::Base, vertex }));
         let lines = Some(instruction.lines);
         let vertex = self.push(Vertex { operation, inputs, name, lines, stage: Some(current.node.number) });
         current.state.root = Some(vertex);
@@ -408,6 +439,7 @@ impl<'a> Builder<'a> {
             image.architecture = platform.architecture.clone();
             image.variant = platform.variant.clone().unwrap_or_default();
         }
+        let root = root.map(|root| self.as_layers(root, target));
         Plan {
             vertices: std::mem::take(&mut self.vertices),
             root,

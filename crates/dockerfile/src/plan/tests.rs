@@ -438,6 +438,22 @@ fn named_contexts_replace_stages_and_images() {
 }
 
 #[test]
+fn folder_becomes_a_root_file_system_where_one_is_needed() {
+    let options = || Options { contexts: [("a".to_owned(), NamedContext::Files)].into(), ..options() };
+    let is_copy = |vertex: &Vertex| matches!(vertex.operation, Operation::Copy(_));
+    let plan = planned_with("FROM a", options());
+    assert_eq!((plan.vertices.len(), plan.root), (2, Some(VertexId(1))));
+    assert!(is_copy(&plan.vertices[1]) && plan.vertices[1].inputs[0].role == Role::Source(0));
+    assert_eq!(plan.image.history[0].created_by, "FROM a");
+    assert!(!plan.image.history[0].empty_layer);
+    let plan = planned_with("FROM a\nRUN x", options());
+    assert_eq!(plan.vertices.len(), 3);
+    assert_eq!(plan.vertices[2].inputs, [Input { role: Role::Base, vertex: VertexId(1) }]);
+    let plan = planned_with("FROM a AS s\nFROM b\nRUN --mount=from=s,target=/m x", options());
+    assert!(!plan.vertices.iter().any(is_copy));
+}
+
+#[test]
 fn keys_change_with_what_decides_the_result_only() {
     let copy = |source: &str| planned(&format!("FROM a\nCOPY {source} /d")).vertices.pop().unwrap().operation;
     assert_ne!(copy("a/x").digest(), copy("b/x").digest());

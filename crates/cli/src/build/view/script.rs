@@ -90,7 +90,7 @@ impl Script {
     }
 
     pub(super) fn result(self, config: &str) -> Self {
-        self.add(BuildEvent::Result { config: config.to_owned(), manifest: String::new(), names: Vec::new() })
+        self.add(BuildEvent::Result { config: config.to_owned(), manifest: None, names: Vec::new() })
     }
 
     /// All that the view writes.

@@ -1,9 +1,11 @@
 //! Building images: what only Corten does, or what dockerd does with BuildKit only.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use testkit::engine::Builder;
+use testkit::registry::Registry;
 use testkit::web::{Answer, Server};
 use testkit::{Bed, Client, Kind, eventually, with_each_client};
 
@@ -23,6 +25,8 @@ with_each_client!(
     commands_see_files_of_stages_and_of_the_context,
     privileges_are_not_for_a_dockerfile_to_take,
     files_and_contexts_come_from_addresses,
+    file_that_did_not_change_does_not_come_again,
+    quiet_build_that_fails_tells_why,
     unused_results_are_told_and_removed,
 );
 
@@ -234,6 +238,49 @@ fn files_and_contexts_come_from_addresses(bed: &Bed) {
     assert_eq!(bed.field("of-file", "{{.Config.Labels.by}}"), "address");
 }
 
+fn file_that_did_not_change_does_not_come_again(bed: &Bed) {
+    let content = Arc::new(Mutex::new("one"));
+    let server = Server::start({
+        let content = Arc::clone(&content);
+        move |asked| {
+            let content = *content.lock().unwrap();
+            let etag = format!("\"{content}\"");
+            match asked.header("if-none-match") {
+                Some(known) if known == etag => Answer::new("304 Not Modified", "").with_header("ETag", etag),
+                _ => Answer::ok(content).with_header("ETag", etag),
+            }
+        }
+    });
+    let bytes = || server.asked().iter().filter(|asked| asked.header("if-none-match").is_none()).count();
+    let project = Project::new(&format!("FROM busybox\nADD {} /\n", server.url("/file")));
+    let first = project.build(bed, "made", &[]);
+    assert_eq!(project.build(bed, "again", &[]), first);
+    assert_eq!((server.asked().len(), bytes()), (2, 1));
+    *content.lock().unwrap() = "two";
+    project.build(bed, "made", &[]);
+    assert_eq!(seen(bed, "made", "cat /file"), "two");
+    // What was brought is as good as any other result, and goes as they go.
+    bed.ok(["rmi", "made", "again"]);
+    bed.ok(["builder", "prune", "-af"]);
+    project.build(bed, "made", &[]);
+    assert_eq!(bytes(), 2);
+    project.build(bed, "made", &["--no-cache"]);
+    assert_eq!(bytes(), 3);
+}
+
+fn quiet_build_that_fails_tells_why(bed: &Bed) {
+    let project = Project::new("FROM busybox\nRUN echo before && exit 3\n");
+    let text = project.fails(bed, &["-q"]);
+    if bed.client() == Client::Docker {
+        assert!(
+            text.contains("The command '/bin/sh -c echo before && exit 3' returned a non-zero code: 3"),
+            "{text}"
+        );
+    } else {
+        assert!(text.contains("did not complete successfully: exit code: 3"), "{text}");
+    }
+}
+
 fn unused_results_are_told_and_removed(bed: &Bed) {
     let project = Project::new("FROM busybox\nRUN dd if=/dev/zero of=/large bs=1M count=3\n");
     project.build(bed, "made", &[]);
@@ -275,4 +322,80 @@ fn secret_is_only_where_the_command_is() {
     assert_eq!(found.trimmed(), "", "the secret is in files of the engine");
     let required = Project::new("FROM busybox\nRUN --mount=type=secret,id=missing,required true\n");
     assert!(required.fails(&bed, &[]).contains("missing"));
+}
+
+#[test]
+fn named_context_is_a_root_file_system() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let base = Project::new("").file("etc/name", "files\n").file("bin/tool", "x").mode("bin/tool", 0o755);
+    let from = format!("base={}", base.path().display());
+    let project = Project::new(
+        "FROM base AS files\nCOPY more /etc/\nFROM busybox\nCOPY --from=files / /all/\nRUN --mount=from=files,target=/m \
+         cat /m/etc/name > /seen\n",
+    )
+    .file("more", "more\n");
+    project.build(&bed, "made", &["--build-context", &from]);
+    let script = "cat /seen /all/etc/name /all/etc/more; stat -c %a:%u /all/bin/tool";
+    assert_eq!(seen(&bed, "made", script), "files\nfiles\nmore\n755:0");
+    let first = project.build(&bed, "base", &["--build-context", &from, "--target", "files"]);
+    assert_eq!(bed.field("base", "{{len .RootFS.Layers}}"), "2");
+    assert_eq!(
+        bed.ok(["history", "--format", "{{.CreatedBy}}", "--no-trunc", "base"]).lines().last(),
+        Some("FROM base")
+    );
+    assert_eq!(project.build(&bed, "base", &["--build-context", &from, "--target", "files"]), first);
+    base.write("etc/name", "other\n");
+    project.build(&bed, "made", &["--build-context", &from]);
+    assert_eq!(seen(&bed, "made", "cat /seen"), "other");
+    let project = Project::new("FROM base\nCOPY more /\n").file("more", "more\n");
+    project.build(&bed, "image", &["--build-context", "base=docker-image://busybox"]);
+    assert_eq!(seen(&bed, "image", "cat /more"), "more");
+}
+
+#[test]
+fn manifest_has_annotations_and_is_told() {
+    let (bed, registry) = (Bed::start(CORTEN.as_ref(), Client::Corten), Registry::start());
+    let name = registry.reference("app:1");
+    let project = Project::new("FROM busybox\nRUN echo x > /x\n");
+    let metadata = project.path().join("metadata.json");
+    project.write(".dockerignore", "*.json\n*.tar\n");
+    let path = metadata.to_str().expect("an ordinary name");
+    let annotations = ["--annotation", "a=1", "--annotation", "manifest[linux/amd64]:b=2"];
+    let told = || {
+        let content = fs::read(&metadata).expect("metadata");
+        serde_json::from_slice::<serde_json::Value>(&content).expect("JSON")
+    };
+    project
+        .run(&bed, &[&["-t", &name, "--push", "--metadata-file", path], &annotations[..]].concat())
+        .expect_ok();
+    let pushed = told();
+    let digest = pushed["containerimage.digest"].as_str().expect("a digest").to_owned();
+    assert_eq!(pushed["containerimage.descriptor"]["digest"], digest.as_str());
+    let blob = |digest: &str| {
+        let hex = digest.trim_start_matches("sha256:");
+        registry.storage().join(format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]))
+    };
+    let manifest = fs::read(blob(&digest)).expect("the registry has the manifest");
+    assert_eq!(pushed["containerimage.descriptor"]["size"], manifest.len());
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    assert_eq!(manifest["annotations"], serde_json::json!({"a": "1", "b": "2"}));
+    // In an archive layers are plain, so that its manifest is another one.
+    let archive = project.path().join("out.tar");
+    let output = format!("type=oci,dest={}", archive.display());
+    project.run(&bed, &[&["-o", &output, "--metadata-file", path], &annotations[..]].concat()).expect_ok();
+    let digest = told()["containerimage.digest"].as_str().expect("a digest").to_owned();
+    let file = fs::File::open(&archive).expect("an archive");
+    let wanted = format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"));
+    let mut archive = tar::Archive::new(file);
+    let found =
+        archive.entries().expect("entries").map(|entry| entry.expect("an entry")).find_map(|mut entry| {
+            let is_it = entry.path().expect("a path").to_str() == Some(&wanted);
+            is_it.then(|| serde_json::from_reader::<_, serde_json::Value>(&mut entry).expect("JSON"))
+        });
+    assert_eq!(found.expect("the archive has the manifest")["annotations"]["a"], "1");
+    let text = project.fails(&bed, &["--annotation", "index:a=1"]);
+    assert!(
+        text.contains("--annotation index: is not supported: images are built without an index"),
+        "{text}"
+    );
 }

@@ -14,7 +14,8 @@ use crate::routes::image_shape;
 /// Makes the classic messages of events.
 #[derive(Debug)]
 pub(super) struct Classic {
-    is_quiet: bool,
+    /// What is told of a quiet build only if it fails.
+    held: Option<Held>,
     steps: VecDeque<Step>,
     count: usize,
     total: usize,
@@ -39,7 +40,7 @@ struct Step {
 impl Classic {
     pub(super) fn new(is_quiet: bool) -> Self {
         Self {
-            is_quiet,
+            held: is_quiet.then(Held::default),
             steps: VecDeque::new(),
             count: 0,
             total: 0,
@@ -51,7 +52,13 @@ impl Classic {
 
     pub(super) fn event(&mut self, event: Event) -> Vec<ProgressMessage> {
         let messages = self.shown(event);
-        if self.is_quiet { Vec::new() } else { messages }
+        match &mut self.held {
+            Some(held) => {
+                held.add(messages);
+                Vec::new()
+            }
+            None => messages,
+        }
     }
 
     fn shown(&mut self, event: Event) -> Vec<ProgressMessage> {
@@ -129,7 +136,7 @@ impl Classic {
 
     pub(super) fn end(&mut self, outcome: &Result<Built, build::Error>) -> Vec<ProgressMessage> {
         match outcome {
-            Ok(built) if self.is_quiet => vec![aux(built), line(format!("{}\n", built.id))],
+            Ok(built) if self.held.is_some() => vec![aux(built), line(format!("{}\n", built.id))],
             Ok(built) => {
                 let mut messages = vec![aux(built)];
                 messages.push(line(format!("Successfully built {}\n", built.id.short())));
@@ -138,7 +145,35 @@ impl Classic {
                     .extend(tagged.map(|name| line(format!("Successfully tagged {}\n", name.familiar()))));
                 messages
             }
-            Err(error) => vec![failure(error)],
+            // As dockerd does it, what came before tells why.
+            Err(error) => {
+                let held = self.held.take().map(|held| held.messages).unwrap_or_default();
+                held.into_iter().chain([failure(error)]).collect()
+            }
+        }
+    }
+}
+
+/// Text that is held of a quiet build; what is older goes.
+const MAX_HELD: usize = 1 << 20;
+
+/// The last messages of a build.
+#[derive(Debug, Default)]
+struct Held {
+    messages: VecDeque<ProgressMessage>,
+    bytes: usize,
+}
+
+impl Held {
+    fn add(&mut self, messages: Vec<ProgressMessage>) {
+        // Bars of pulls are of no use afterwards.
+        for message in messages.into_iter().filter(|message| !message.stream.is_empty()) {
+            self.bytes += message.stream.len();
+            self.messages.push_back(message);
+        }
+        while self.bytes > MAX_HELD {
+            let Some(oldest) = self.messages.pop_front() else { return };
+            self.bytes -= oldest.stream.len();
         }
     }
 }
@@ -234,6 +269,27 @@ mod tests {
         let mut text = Utf8::default();
         assert_eq!(text.decode(b"a\xc3"), "a");
         assert_eq!(text.decode(b"\xa4b\xff"), "äb\u{fffd}");
+    }
+
+    #[test]
+    fn quiet_build_that_fails_tells_what_came_before() {
+        let mut classic = Classic::new(true);
+        let held = classic.held.as_mut().unwrap();
+        held.add(vec![line("Step 1/1 : RUN false\n".to_owned()), ProgressMessage::status("Pulling")]);
+        let error = build::Error::Command { command: "false".into(), code: 1, out_of_memory: false };
+        let told = classic.end(&Err(error));
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0].stream, "Step 1/1 : RUN false\n");
+        assert_eq!(told[1].error_detail.as_ref().unwrap().code, 1);
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_build_is_held() {
+        let mut held = Held::default();
+        for _ in 0..5 {
+            held.add(vec![line("x".repeat(MAX_HELD / 2))]);
+        }
+        assert_eq!((held.messages.len(), held.bytes), (2, MAX_HELD));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A build as Corten's own client is told of it.
 
 use api::build::{BuildEvent, BuildMessage};
-use api::image::ProgressMessage;
+use api::image::{Descriptor, ProgressMessage};
 use base64::Engine as _;
 use build::{Built, Event};
 use dockerfile::lint::{Report, Warning};
@@ -25,7 +25,7 @@ impl Own {
                 let warnings = built.warnings.iter().map(|(warning, excerpt)| of_warning(warning, excerpt));
                 let result = BuildEvent::Result {
                     config: built.id.to_string(),
-                    manifest: String::new(),
+                    manifest: Some(Box::new(descriptor(&built.manifest))),
                     names: built.names.iter().map(ToString::to_string).collect(),
                 };
                 warnings.chain([result]).map(message).chain([image(built)]).collect()
@@ -37,6 +37,15 @@ impl Own {
                 excerpt.into_iter().chain([BuildMessage { message: last, event: None }]).collect()
             }
         }
+    }
+}
+
+fn descriptor(manifest: &image::manifest::Descriptor) -> Descriptor {
+    Descriptor {
+        media_type: manifest.media_type.clone(),
+        digest: manifest.digest.to_string(),
+        size: i64::try_from(manifest.size).unwrap_or(i64::MAX),
+        ..Descriptor::default()
     }
 }
 

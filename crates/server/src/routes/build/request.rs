@@ -157,9 +157,6 @@ fn asked_of(
     folder: WorkFolder,
     mut fetched: Fetched,
 ) -> Result<Asked, Error> {
-    if !asked.annotations.is_empty() {
-        return Err(Error::Build(build::Error::Unsupported("--annotation".to_owned())));
-    }
     let given = asked.ignore.as_deref().map(|text| matcher(text.as_bytes())).transpose()?;
     let mut found = None;
     let context = match &asked.context {
@@ -208,18 +205,25 @@ fn request(
                 let (context, _) = fetched.remove(&name).ok_or(build::Error::NoContext)?;
                 NamedSource::Files(Arc::new(context))
             }
-            ContextSource::Image(image) => NamedSource::Image(image),
+            ContextSource::Image(image) => {
+                let name = image.strip_prefix("docker-image://").unwrap_or(&image);
+                NamedSource::Image(name.to_owned())
+            }
             source => NamedSource::Files(Arc::new(folder_of(&source)?)),
         };
         Ok::<_, Error>((name, source))
     };
+    let platform = platform(&asked.platform)?;
+    let of_image = platform.clone().unwrap_or_else(Platform::host);
+    let annotations = build::annotations(&asked.annotations, &of_image)?;
+    let (from, to) = (asked.cache_from.into_iter(), asked.cache_to.into_iter());
     Ok(Request {
         name,
         dockerfile,
         context: context.map(Arc::new),
         contexts: asked.contexts.into_iter().map(named).collect::<Result<BTreeMap<_, _>, _>>()?,
         tags: asked.tags.iter().map(|tag| reference(tag)).collect::<Result<_, _>>()?,
-        platform: platform(&asked.platform)?,
+        platform,
         no_cache: match (asked.no_cache, asked.no_cache_filter) {
             (true, _) => NoCache::All,
             (false, stages) if stages.is_empty() => NoCache::Nothing,
@@ -230,16 +234,9 @@ fn request(
         target: asked.target,
         build_args: asked.build_args,
         labels: asked.labels,
-        cache_from: asked
-            .cache_from
-            .into_iter()
-            .map(|option| Ok(cache(option)?.source()?))
-            .collect::<Result<_, Error>>()?,
-        cache_to: asked
-            .cache_to
-            .into_iter()
-            .map(|option| Ok(cache(option)?.target()?))
-            .collect::<Result<_, Error>>()?,
+        annotations,
+        cache_from: from.map(|option| Ok(cache(option)?.source()?)).collect::<Result<_, Error>>()?,
+        cache_to: to.map(|option| Ok(cache(option)?.target()?)).collect::<Result<_, Error>>()?,
         pull: asked.pull,
         network: asked.network,
         extra_hosts: asked.extra_hosts,
