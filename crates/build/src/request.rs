@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use sys::Errno;
 use sys::root::Root;
 
-use crate::exchange::{CacheSource, CacheTarget};
+use crate::exchange::{CacheFolder, CacheSource, CacheTarget};
 use crate::work::WorkFolder;
 
 /// A build.
@@ -76,6 +76,13 @@ pub enum NamedSource {
     Image(String),
     /// Files.
     Files(Arc<Context>),
+    /// An image in an OCI layout.
+    Layout {
+        /// The layout.
+        folder: CacheFolder,
+        /// The digest or the tag of the image.
+        entry: String,
+    },
 }
 
 /// What is not taken from the cache.

@@ -83,6 +83,17 @@ pub enum ContextSource {
     Remote(String),
     /// An image (`docker-image://…`), for contexts with names.
     Image(String),
+    /// An image in an OCI layout on the engine's machine (`oci-layout://…`), for contexts with names.
+    Layout {
+        /// The absolute path of its folder.
+        path: String,
+        /// Its device, as `stat(2)` says.
+        device: u64,
+        /// Its inode, as `stat(2)` says.
+        inode: u64,
+        /// The digest or the tag of the image.
+        entry: String,
+    },
 }
 
 /// Where results of builds are or go.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::manifest::{Descriptor, Document, MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE, Manifest, media};
-use oci::Digest;
+use oci::{Digest, Platform};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use serde_json::{Value, json};
 use sys::root::Root;
@@ -17,7 +17,10 @@ use sys::root::Root;
 /// The annotation that has the tag.
 const TAG: &str = "org.opencontainers.image.ref.name";
 
-/// A folder with caches. Clones are one folder.
+/// Indexes that may be in each other.
+const MAX_DEPTH: usize = 4;
+
+/// A folder with caches, or with images. Clones are one folder.
 #[derive(Clone, Debug)]
 pub struct CacheFolder(Arc<Inner>);
 
@@ -64,13 +67,36 @@ impl CacheFolder {
         }
     }
 
+    /// The manifest of an image for a platform, by a tag or a digest, with its digest and its configuration.
+    pub(crate) fn image(&self, entry: &str, platform: &Platform) -> io::Result<(Digest, Manifest, Vec<u8>)> {
+        let mut digest = match entry.parse::<Digest>() {
+            Ok(digest) => digest,
+            Err(_) => self.tagged(entry)?,
+        };
+        for _ in 0..MAX_DEPTH {
+            let content = self.blob(&digest, MAX_MANIFEST_SIZE)?;
+            match Document::parse(&content, None).map_err(io::Error::other)? {
+                Document::Manifest(manifest) => {
+                    let config = self.blob(&manifest.config.digest, MAX_CONFIG_SIZE)?;
+                    return Ok((digest, manifest, config));
+                }
+                Document::Index(index) => {
+                    let found = index.select(platform).first().map(|entry| entry.digest.clone());
+                    digest =
+                        found.ok_or_else(|| io::Error::other(format!("there is none for {platform}")))?;
+                }
+            }
+        }
+        Err(io::Error::other(format!("its lists are nested more than {MAX_DEPTH} deep")))
+    }
+
     fn tagged(&self, tag: &str) -> io::Result<Digest> {
         let index =
             self.index()?.ok_or_else(|| io::Error::other("could not read index.json: no such file"))?;
         let found = entries(&index).iter().rev().find(|entry| is_tagged(entry, tag));
         let digest = found.and_then(|entry| entry["digest"].as_str()?.parse().ok());
         digest.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("there is no cache with the tag {tag}"))
+            io::Error::new(io::ErrorKind::NotFound, format!("nothing in it has the tag {tag}"))
         })
     }
 
@@ -95,7 +121,7 @@ impl CacheFolder {
     }
 
     /// Opens a blob, which nobody has verified.
-    pub(super) fn open_blob(&self, digest: &Digest) -> io::Result<File> {
+    pub(crate) fn open_blob(&self, digest: &Digest) -> io::Result<File> {
         let file = self.0.root.open(path_of(digest), OFlags::RDONLY | OFlags::NONBLOCK)?;
         match sys::root::kind_of(&file)? {
             rustix::fs::FileType::RegularFile => Ok(file.into()),

@@ -17,7 +17,7 @@
 
 mod document;
 mod export;
-mod folder;
+pub(crate) mod folder;
 mod history;
 mod import;
 mod options;

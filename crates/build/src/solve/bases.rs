@@ -8,6 +8,7 @@ use dockerfile::plan::{BaseImage, ImageRequest, NeededImage, VertexId};
 use image::{ErrorKind, Image, Ingest};
 use oci::{Digest, Platform, Reference};
 
+use super::layouts::Layouts;
 use super::{Job, Outcome, Tree, dockerfile_error};
 use crate::builder::Shared;
 use crate::error::Error;
@@ -25,13 +26,14 @@ pub(super) struct Bases {
     pulls: bool,
     /// By the names that vertices have for them.
     known: Mutex<HashMap<(String, String), Digest>>,
+    layouts: Layouts,
 }
 
 /// An image that is here.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
-    id: Digest,
-    image: BaseImage,
+    pub(super) id: Digest,
+    pub(super) image: BaseImage,
 }
 
 impl From<Base> for BaseImage {
@@ -56,6 +58,7 @@ impl Bases {
             name: request.name.clone(),
             pulls: request.pull,
             known: Mutex::default(),
+            layouts: Layouts::of(request),
         }
     }
 
@@ -87,6 +90,9 @@ impl Bases {
 
     /// Finds an image here or, where that is asked for or it is not here, in its registry, and claims it.
     async fn bring(&self, reference: &str, platform: &Platform, vertex: u32) -> Result<Base, String> {
+        if let Some(found) = self.layouts.bring(reference, platform, &self.ingest).await {
+            return found;
+        }
         let reference = Reference::parse(reference).map_err(|error| error.to_string())?;
         let here = || self.shared.images.resolve_for(&reference.to_string(), platform);
         let found = match here() {
@@ -156,7 +162,10 @@ impl Job {
                 found.map_err(failed)?.id
             }
         };
-        let layers = self.ingest.lease_image(&image)?;
+        let layers = match self.bases.layouts.layers(&image) {
+            Some(layers) => layers,
+            None => self.ingest.lease_image(&image)?,
+        };
         let key = Digest::of(&serde_json::to_vec(&("image", &layers)).expect("digests are texts"));
         Ok(Outcome { tree: Tree::Layers(layers.into()), key, steps: Vec::new() })
     }

@@ -5,6 +5,7 @@
 
 mod bases;
 mod identity;
+mod layouts;
 mod remote;
 mod sources;
 mod vertex;
@@ -146,9 +147,10 @@ async fn planned(file: &Dockerfile, request: &Request, bases: &mut Bases) -> Res
 }
 
 fn options(request: &Request) -> Options {
-    let named = |source: &NamedSource| match source {
+    let named = |name: &str, source: &NamedSource| match source {
         NamedSource::Image(name) => NamedContext::Image(name.clone()),
         NamedSource::Files(_) => NamedContext::Files,
+        NamedSource::Layout { .. } => NamedContext::Image(layouts::name_of(name)),
     };
     Options {
         target: request.target.clone(),
@@ -156,7 +158,7 @@ fn options(request: &Request) -> Options {
         labels: request.labels.clone(),
         build_platform: Platform::host(),
         target_platform: request.platform.clone(),
-        contexts: request.contexts.iter().map(|(name, source)| (name.clone(), named(source))).collect(),
+        contexts: request.contexts.iter().map(|(name, source)| (name.clone(), named(name, source))).collect(),
         ignore: request.context.as_ref().and_then(|context| context.ignore.clone()),
         ..Options::default()
     }

@@ -121,7 +121,7 @@ impl Job {
             "" => self.request.context.clone(),
             name => self.request.contexts.get(name).and_then(|source| match source {
                 NamedSource::Files(context) => Some(Arc::clone(context)),
-                NamedSource::Image(_) => None,
+                NamedSource::Image(_) | NamedSource::Layout { .. } => None,
             }),
         };
         let context = context.ok_or(Error::NoContext)?;

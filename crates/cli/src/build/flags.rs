@@ -64,7 +64,7 @@ pub(crate) struct BuildFlags {
 const ADD_HOST: &str = "Add a host name and its address (\"host:ip\")";
 const ANNOTATION: &str = "Add an annotation to the image (\"[type:]key=value\")";
 const BUILD_ARG: &str = "Set a build argument; without a value it takes that of the environment";
-const BUILD_CONTEXT: &str = "Further context (\"name=path\", \"name=docker-image://image\" or \"name=URL\")";
+const BUILD_CONTEXT: &str = "Further context (\"name=path\", \"name=docker-image://image\",\n\"name=oci-layout://path[:tag]\" or \"name=URL\")";
 const CACHE_FROM: &str = "Where results of earlier builds are (\"image\", \"type=local,src=path\")";
 const CACHE_TO: &str = "Where results are kept for later builds (\"type=inline\", \"type=local,dest=path\")";
 const CALL: &str = "What is done with the Dockerfile (\"build\", \"check\")";

@@ -169,7 +169,7 @@ fn named_context(
         oci::Reference::parse(image).map_err(|error| failed(&error.to_string()))?;
         return Ok(ContextSource::Image(value.to_owned()));
     }
-    if value.starts_with("oci-layout://") || value.starts_with("target:") {
+    if value.starts_with("target:") {
         return Err(failed("is not supported"));
     }
     if context::is_remote(value) {
@@ -178,10 +178,33 @@ fn named_context(
     if !matches!(host, Host::Unix(_)) {
         return Err(failed("is not supported: the engine is on another machine"));
     }
+    if let Some(layout) = value.strip_prefix("oci-layout://") {
+        return self::layout(layout, failed);
+    }
     let path = Path::new(value).canonicalize().map_err(|error| failed(&crate::failure::io_text(&error)))?;
     match path.is_dir() {
         true => context::folder(&path),
         false => Err(failed("not a directory")),
+    }
+}
+
+/// `path[:tag][@digest]`.
+fn layout(text: &str, failed: &dyn Fn(&str) -> Failure) -> Result<ContextSource, Failure> {
+    let (place, digest) = match text.split_once('@') {
+        Some((place, digest)) => (place, Some(digest)),
+        None => (text, None),
+    };
+    let (path, tag) = match place.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, tag),
+        _ => (place, "latest"),
+    };
+    let entry = digest.unwrap_or(tag).to_owned();
+    let path = Path::new(path).canonicalize().map_err(|error| failed(&crate::failure::io_text(&error)))?;
+    match context::folder(&path)? {
+        ContextSource::Folder { path, device, inode } if Path::new(&path).is_dir() => {
+            Ok(ContextSource::Layout { path, device, inode, entry })
+        }
+        _ => Err(failed("not a directory")),
     }
 }
 
@@ -313,10 +336,14 @@ mod tests {
         let image = "docker-image://alpine:3";
         assert_eq!(of(&format!("a={image}"), there()), Ok(ContextSource::Image(image.into())));
         assert_eq!(of("a=https://x/y.git", there()), Ok(ContextSource::Remote("https://x/y.git".into())));
-        assert_eq!(
-            of("a=oci-layout://x", here()),
-            Err("--build-context a=oci-layout://x: is not supported".into())
-        );
+        for (end, expected) in
+            [("", "latest"), (":1.2", "1.2"), ("@sha256:ab", "sha256:ab"), (":1@sha256:ab", "sha256:ab")]
+        {
+            let spec = format!("a=oci-layout://{}{end}", folder.path().display());
+            let Ok(ContextSource::Layout { entry, .. }) = of(&spec, here()) else { panic!("{spec}") };
+            assert_eq!(entry, expected);
+        }
+        assert_eq!(of("a=target:x", here()), Err("--build-context a=target:x: is not supported".into()));
         assert_eq!(of("a", here()), Err("--build-context a: expected name=value".into()));
         assert_eq!(
             of("a=/nowhere", here()),

@@ -399,3 +399,33 @@ fn manifest_has_annotations_and_is_told() {
         "{text}"
     );
 }
+
+#[test]
+fn image_in_a_layout_is_a_named_context() {
+    let bed = Bed::start(CORTEN.as_ref(), Client::Corten);
+    let project = Project::new("FROM base\nCOPY more /\nFROM busybox\nCOPY --from=base /made /copied\n")
+        .file("more", "more\n");
+    project.write(".dockerignore", "layout\n*.tar\n");
+    let archive = project.path().join("out.tar");
+    let output = format!("type=oci,dest={}", archive.display());
+    let base = Project::new("FROM busybox\nENV A=of-layout\nRUN echo layout > /made\n");
+    base.run(&bed, &["-t", "made:1", "-o", &output]).expect_ok();
+    let layout = project.path().join("layout");
+    tar::Archive::new(fs::File::open(&archive).expect("an archive")).unpack(&layout).expect("unpack");
+    let index = fs::read(layout.join("index.json")).expect("an index");
+    let index: serde_json::Value = serde_json::from_slice(&index).expect("JSON");
+    let digest = index["manifests"][0]["digest"].as_str().expect("a digest");
+    bed.ok(["rmi", "made:1"]);
+    bed.ok(["builder", "prune", "-af"]);
+    let images = || bed.ok(["images", "-aq"]).lines().count();
+    let before = images();
+    let from = format!("base=oci-layout://{}@{digest}", layout.display());
+    project.build(&bed, "copied", &["--build-context", &from]);
+    assert_eq!(seen(&bed, "copied", "cat /copied"), "layout");
+    assert_eq!(images(), before + 1);
+    let target = format!("{from}-");
+    assert!(project.fails(&bed, &["--build-context", &target]).contains("read the OCI layout"));
+    let first = Project::new("FROM base\nCOPY more /\n").file("more", "more\n");
+    first.build(&bed, "based", &["--build-context", &from]);
+    assert_eq!(seen(&bed, "based", "cat /made /more; echo $A"), "layout\nmore\nof-layout");
+}

@@ -209,6 +209,11 @@ fn request(
                 let name = image.strip_prefix("docker-image://").unwrap_or(&image);
                 NamedSource::Image(name.to_owned())
             }
+            ContextSource::Layout { path, device, inode, entry } => {
+                let (path, identity) = place_of(&ContextSource::Folder { path, device, inode })?;
+                let folder = CacheFolder::open(path.clone(), identity).map_err(|_| missing(&path))?;
+                NamedSource::Layout { folder, entry }
+            }
             source => NamedSource::Files(Arc::new(folder_of(&source)?)),
         };
         Ok::<_, Error>((name, source))
