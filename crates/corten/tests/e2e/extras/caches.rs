@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use testkit::engine::Builder;
 use testkit::registry::{Registry, free_port};
-use testkit::{Bed, Client};
+use testkit::web::{Answer, Server};
+use testkit::{Bed, Client, Kind};
 
 use crate::CORTEN;
 use crate::project::{Project, seen};
@@ -146,4 +148,73 @@ fn source_that_is_not_there_is_told_and_a_target_that_is_not_there_fails() {
         let text = project.fails(&bed, &[option, value]);
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn image_that_dockerd_has_built_is_a_source_of_results() {
+    let other = Bed::with(Builder::new(Kind::Reference, CORTEN.as_ref()), Client::Docker);
+    let project = Project::new(&format!(
+        "FROM busybox\nARG X=1\nENV A=b\nEXPOSE 80\nWORKDIR /work\nCOPY file dir /files/\nRUN {UUID} /one\nUSER 5\n\
+         WORKDIR /work\nRUN true\nCMD [\"a\"]\nRUN {UUID} /tmp/two\n"
+    ))
+    .file("file", "text")
+    .file("dir/below", "more");
+    project.write(".dockerignore", "*.tar\n");
+    project.build(&other, "seed", &[]);
+    let archive = project.path().join("seed.tar");
+    let archive = archive.to_str().expect("an ordinary name");
+    other.ok(["save", "-o", archive, "seed"]);
+    let bed = bed();
+    bed.ok(["load", "-i", archive]);
+    project.build(&bed, "made", &["--cache-from", "seed"]);
+    let ids = |name: &str| seen(&bed, name, "cat /one /tmp/two");
+    assert_eq!(ids("made"), ids("seed"));
+    project.build(&bed, "other", &["--cache-from", "seed", "--build-arg", "X=2"]);
+    assert_ne!(ids("other"), ids("seed"));
+}
+
+#[test]
+fn commit_that_is_known_is_not_fetched_again() {
+    let place = tempfile::tempdir().expect("a folder");
+    let git = |words: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"])
+            .args(words)
+            .current_dir(place.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("HOME", place.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status();
+        assert!(status.expect("git is there").success(), "git {words:?}");
+    };
+    git(&["init", "-q", "work"]);
+    let commit = |text: &str| {
+        fs::write(place.path().join("work/file"), text).expect("write a file");
+        git(&["-C", "work", "add", "file"]);
+        git(&["-C", "work", "commit", "-qm", text]);
+        git(&["-C", "work", "update-server-info"]);
+    };
+    commit("one");
+    let root = place.path().join("work/.git");
+    let server = Server::start(move |asked| {
+        let path = asked.target.split('?').next().unwrap_or_default();
+        match path.strip_prefix("/repo.git/").map(|path| fs::read(root.join(path))) {
+            Some(Ok(content)) => Answer::ok(content),
+            _ => Answer::new("404 Not Found", ""),
+        }
+    });
+    let bed = bed();
+    let project = Project::new(&format!("FROM busybox\nADD {}#main /src/\n", server.url("/repo.git")));
+    let first = project.build(&bed, "made", &[]);
+    assert_eq!(seen(&bed, "made", "cat /src/file"), "one");
+    let before = server.asked().len();
+    assert_eq!(project.build(&bed, "made", &[]), first);
+    let asked = server.asked();
+    let objects = |asked: &testkit::web::Asked| asked.target.contains("/objects/");
+    assert!(asked[..before].iter().any(objects) && asked.len() > before);
+    assert!(!asked[before..].iter().any(objects), "{:?}", &asked[before..]);
+    commit("two");
+    project.build(&bed, "made", &[]);
+    assert_eq!(seen(&bed, "made", "cat /src/file"), "two");
 }
