@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dockerfile::plan::Remote;
 use image::ImageStore;
@@ -12,7 +13,7 @@ use crate::cache::{Cache, CacheFilter, CacheRecord, Pruned};
 use crate::context::{git, http};
 use crate::error::Error;
 use crate::exchange;
-use crate::execute::{CacheLocks, sweep};
+use crate::execute::CacheFolders;
 use crate::host::Host;
 use crate::output::{self, Built};
 use crate::progress::Progress;
@@ -36,14 +37,17 @@ pub(crate) struct Shared {
     pub(crate) secrets: Work,
     /// Who makes which result.
     pub(crate) turns: InFlight,
-    /// Who has the folders of cache mounts.
-    pub(crate) caches: CacheLocks,
+    /// The folders of cache mounts.
+    pub(crate) caches: CacheFolders,
     /// Commands that may run at the same time.
     pub(crate) commands: Semaphore,
 }
 
 /// The part of the disk that results of builds may take which no image has.
 const SHARE: u64 = 10;
+
+/// For how long files of contexts are remembered whose builds find nothing new.
+const MEMORY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 impl Shared {
     /// Removes the results that were not used for longest, where all take more than their share of the disk.
@@ -54,27 +58,57 @@ impl Shared {
         self.prune(&CacheFilter { keep, ..CacheFilter::default() }).map(drop)
     }
 
-    /// Removes results, and the lists of their files.
+    /// Results and folders of cache mounts.
+    fn records(&self) -> Result<Vec<CacheRecord>, Error> {
+        let mut records = self.cache.records();
+        records.extend(self.caches.records()?);
+        records.sort_by(|one, other| (one.last_used, &one.id).cmp(&(other.last_used, &other.id)));
+        Ok(records)
+    }
+
+    /// Removes results, with the lists of their files, and folders of cache mounts.
     fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
-        let pruned = self.cache.prune(filter)?;
-        if !pruned.ids.is_empty() {
-            self.forget_listings()?;
+        let going = filter.choose(&self.records()?);
+        if going.is_empty() {
+            return Ok(Pruned::default());
         }
+        let (mut pruned, folders) = (self.cache.release_all(&going)?, self.caches.remove(&going)?);
+        self.forget_listings()?;
+        pruned.ids.extend(folders.ids);
+        pruned.reclaimed += folders.reclaimed;
         Ok(pruned)
     }
 
     /// Removes the lists of files of results that are no longer there.
     fn forget_listings(&self) -> Result<(), Error> {
-        let folder = self.folder.join("listings");
         let known = self.cache.names();
-        for entry in std::fs::read_dir(&folder).map_err(Error::io("read folder", &folder))? {
-            let entry = entry.map_err(Error::io("read folder", &folder))?;
-            if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
-                std::fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
+        forget(&self.folder.join("listings"), |name, _| !known.contains(name))
+    }
+
+    /// Removes what is known of the files of contexts that were not built for long, and what a killed engine left there.
+    fn forget_contexts(&self) -> Result<(), Error> {
+        let is_old = |path: &Path| {
+            let modified = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+            modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > MEMORY)
+        };
+        forget(&self.folder.join("contexts"), |name, path| name.len() != 64 || is_old(path))
+    }
+}
+
+/// Removes files of a folder, by name and path.
+fn forget(folder: &Path, is_to_go: impl Fn(&str, &Path) -> bool) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read folder", folder))? {
+        let path = entry.map_err(Error::io("read folder", folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if is_to_go(name, &path) {
+            match std::fs::remove_file(&path) {
+                // Somebody else was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => result.map_err(Error::io("remove", &path))?,
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl Builder {
@@ -83,28 +117,23 @@ impl Builder {
     /// # Errors
     /// When its files or the image store cannot be read or written.
     pub fn open(folder: &Path, run: &Path, images: Arc<ImageStore>) -> Result<Self, Error> {
-        for folder in [
-            folder,
-            &folder.join("empty"),
-            &folder.join("listings"),
-            &folder.join("contexts"),
-            &folder.join("caches"),
-        ] {
+        for folder in [folder, &folder.join("empty"), &folder.join("listings"), &folder.join("contexts")] {
             make_folder(folder)?;
         }
+        let work = Work::open(&folder.join("work"))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
             cache: Cache::open(Arc::clone(&images))?,
             images,
-            work: Work::open(&folder.join("work"))?,
+            caches: CacheFolders::open(folder.join("caches"), work.clone())?,
+            work,
             folder: folder.to_owned(),
             secrets: Work::open(&run.join("secrets"))?,
             turns: InFlight::default(),
-            caches: CacheLocks::default(),
             commands: Semaphore::new(processors.max(2) * 2),
         };
         shared.forget_listings()?;
-        sweep(folder)?;
+        shared.forget_contexts()?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -185,8 +214,11 @@ impl Builder {
     }
 
     /// What is kept of earlier builds, the least recently used first. Blocks.
-    pub fn records(&self) -> Vec<CacheRecord> {
-        self.shared.cache.records()
+    ///
+    /// # Errors
+    /// When the folders of cache mounts cannot be read.
+    pub fn records(&self) -> Result<Vec<CacheRecord>, Error> {
+        self.shared.records()
     }
 
     /// Removes what is kept of earlier builds. Blocks.

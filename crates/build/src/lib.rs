@@ -26,13 +26,13 @@
 //! | path | what |
 //! |---|---|
 //! | `<lib>/build/work/` | files of builds that are under way; emptied at the start |
-//! | `<lib>/build/caches/<name>/` | folders of `RUN --mount=type=cache` |
-//! | `<lib>/build/contexts/<name>` | what is known of files of contexts, so that they need not be read again |
+//! | `<lib>/build/caches/<name>/data` | folders of `RUN --mount=type=cache`; beside it, in `note`, when and by whom it was used |
+//! | `<lib>/build/contexts/<name>` | what is known of files of contexts, so that they need not be read again; for 90 days |
 //! | `<lib>/build/listings/<key>` | what a copy took, to tell what is different the next time and to link what is not |
 //! | `<lib>/build/empty/` | the lowest layer where there is no other |
 //! | `<run>/build/secrets/` | secrets while commands use them; emptied at the start |
 //!
-//! Results take a tenth of the disk at the most, besides those that images have; then those go that were not used for longest.
+//! Results and folders of cache mounts take a tenth of the disk at the most, besides results that images have; then those go that were not used for longest.
 
 mod annotations;
 pub mod archive;

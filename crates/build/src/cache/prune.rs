@@ -8,7 +8,7 @@ use oci::Digest;
 use super::{Cache, Note};
 use crate::error::Error;
 
-/// A result, as others see it.
+/// A result, or the folder of a cache mount, as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRecord {
     /// What it is called in the keys of others.
@@ -21,7 +21,9 @@ pub struct CacheRecord {
     pub description: String,
     /// Whether images have its layer.
     pub is_shared: bool,
-    /// Bytes in the files of its layer.
+    /// Whether a command has it now.
+    pub is_in_use: bool,
+    /// Bytes in its files.
     pub size: u64,
     /// When it was made.
     pub created: Timestamp,
@@ -40,6 +42,12 @@ pub struct CacheFilter {
     pub unused_since: Option<Timestamp>,
     /// Only these, by whole keys or their beginnings.
     pub ids: Vec<String>,
+    /// Only of these kinds.
+    pub kinds: Vec<String>,
+    /// Only what has one of these in its description.
+    pub descriptions: Vec<String>,
+    /// Only what images have, or only what they do not have.
+    pub shared: Option<bool>,
     /// Bytes that may stay; the newest do.
     pub keep: u64,
 }
@@ -54,8 +62,7 @@ pub struct Pruned {
 }
 
 impl Cache {
-    /// All results, the least recently used first. One that has several keys is there once, by what it is called in the keys of
-    /// others.
+    /// All results. One that has several keys is there once, by what it is called in the keys of others.
     pub(crate) fn records(&self) -> Vec<CacheRecord> {
         let entries = self.entries().clone();
         let mut records: BTreeMap<&Digest, CacheRecord> = BTreeMap::new();
@@ -71,9 +78,7 @@ impl Cache {
                 }
             }
         }
-        let mut records: Vec<CacheRecord> = records.into_values().collect();
-        records.sort_by(|one, other| (one.last_used, &one.id).cmp(&(other.last_used, &other.id)));
-        records
+        records.into_values().collect()
     }
 
     fn record(&self, note: &Note) -> CacheRecord {
@@ -84,6 +89,7 @@ impl Cache {
             kind: "regular",
             description: note.name.clone(),
             is_shared: layer.is_some_and(|layer| self.images.is_in_image(layer)),
+            is_in_use: false,
             size: layer.map_or(0, |layer| self.images.layer_sizes(std::slice::from_ref(layer))[0]),
             created: note.created,
             last_used: note.last_used,
@@ -91,40 +97,45 @@ impl Cache {
         }
     }
 
-    /// Releases results; those that others are made of stay with them.
-    pub(crate) fn prune(&self, filter: &CacheFilter) -> Result<Pruned, Error> {
-        let records = self.records();
+    /// Releases results.
+    pub(crate) fn release_all(&self, going: &BTreeSet<Digest>) -> Result<Pruned, Error> {
+        let (mut keys, mut ids) = (Vec::new(), BTreeSet::new());
+        self.entries().retain(|key, entry| {
+            let goes = going.contains(&entry.note.result);
+            if goes {
+                keys.push(key.to_string());
+                ids.insert(entry.note.result.to_string());
+            }
+            !goes
+        });
+        if keys.is_empty() {
+            return Ok(Pruned::default());
+        }
+        let reclaimed = self.images.release_kept(&keys)?;
+        Ok(Pruned { ids: ids.into_iter().collect(), reclaimed })
+    }
+}
+
+impl CacheFilter {
+    /// What is to go of all that there is. What something else is made of stays with it.
+    pub(crate) fn choose(&self, records: &[CacheRecord]) -> BTreeSet<Digest> {
         let mut total: u64 =
             records.iter().filter(|record| !record.is_shared).map(|record| record.size).sum();
-        let mut going: BTreeSet<Digest> = BTreeSet::new();
-        let mut leaves = Leaves::of(&records);
+        let mut going = BTreeSet::new();
+        let mut leaves = Leaves::of(records);
         while let Some(record) = leaves.oldest() {
-            if filter.keep > 0 && total <= filter.keep {
+            if self.keep > 0 && total <= self.keep {
                 break;
             }
-            if filter.takes(record) {
+            if self.takes(record) {
                 total = total.saturating_sub(if record.is_shared { 0 } else { record.size });
                 going.insert(record.id.clone());
                 leaves.remove(record);
             }
         }
-        if going.is_empty() {
-            return Ok(Pruned::default());
-        }
-        let mut keys = Vec::new();
-        self.entries().retain(|key, entry| {
-            let stays = !going.contains(&entry.note.result);
-            if !stays {
-                keys.push(key.to_string());
-            }
-            stays
-        });
-        let reclaimed = self.images.release_kept(&keys)?;
-        Ok(Pruned { ids: going.iter().map(ToString::to_string).collect(), reclaimed })
+        going
     }
-}
 
-impl CacheFilter {
     fn takes(&self, record: &CacheRecord) -> bool {
         let is_named = self.ids.is_empty()
             || self
@@ -132,7 +143,12 @@ impl CacheFilter {
                 .iter()
                 .any(|id| record.id.as_str().starts_with(id) || record.id.hex().starts_with(id));
         let is_old = self.unused_since.is_none_or(|since| record.last_used < since);
-        is_named && is_old && (self.all || !record.is_shared)
+        let is_kind = self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == record.kind);
+        let is_described = self.descriptions.is_empty()
+            || self.descriptions.iter().any(|text| record.description.contains(text));
+        let is_shared = self.shared.is_none_or(|shared| shared == record.is_shared);
+        let is_meant = is_named && is_old && is_kind && is_described && is_shared;
+        is_meant && !record.is_in_use && (self.all || !record.is_shared)
     }
 }
 
@@ -185,6 +201,7 @@ mod tests {
             kind: "regular",
             description: name.into(),
             is_shared: false,
+            is_in_use: false,
             size: 1,
             created: time,
             last_used: time,
@@ -215,6 +232,23 @@ mod tests {
         let mut leaves = Leaves::of(&records);
         assert_eq!(leaves.oldest().map(|record| record.description.as_str()), Some("b"));
         assert!(leaves.oldest().is_none());
+    }
+
+    #[test]
+    fn what_is_used_stays_and_the_oldest_go_until_the_rest_fits() {
+        let mount = CacheRecord { kind: "exec.cachemount", ..record("mount", None, 3) };
+        let used = CacheRecord { is_in_use: true, ..record("used", None, 0) };
+        let records = [record("a", None, 1), record("b", Some("a"), 2), mount, used];
+        let chosen = |filter: &CacheFilter| {
+            let going = filter.choose(&records);
+            let names = records.iter().filter(|record| going.contains(&record.id));
+            names.map(|record| record.description.clone()).collect::<Vec<_>>().join(" ")
+        };
+        let filter = CacheFilter::default();
+        assert_eq!(chosen(&filter), "a b mount");
+        assert_eq!(chosen(&CacheFilter { keep: 3, ..filter.clone() }), "b");
+        assert_eq!(chosen(&CacheFilter { keep: 4, ..filter.clone() }), "");
+        assert_eq!(chosen(&CacheFilter { kinds: vec!["exec.cachemount".into()], ..filter }), "mount");
     }
 
     #[test]

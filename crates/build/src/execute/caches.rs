@@ -12,6 +12,7 @@ use oci::Digest;
 use sys::Errno;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use super::cache_folders::DATA;
 use crate::builder::Shared;
 use crate::error::Error;
 use crate::solve::Tree;
@@ -82,17 +83,20 @@ impl Caches {
         at: usize,
         begins_with: Option<(&Tree, &str)>,
         owner: Owner,
+        description: String,
     ) -> Result<PathBuf, Error> {
-        let folder = shared.folder.join("caches").join(&self.names[&at]);
-        let data = folder.join("data");
-        if data.is_dir() {
-            return Ok(data);
+        let name = &self.names[&at];
+        let folder = shared.caches.path(name);
+        let mut data = folder.join(DATA);
+        if !data.is_dir() {
+            let new = new_folder(&folder, owner)?;
+            if let Some((tree, source)) = begins_with {
+                fill(shared, tree, source, &new)?;
+            }
+            data = keep(&new, data)?;
         }
-        let new = new_folder(&folder, owner)?;
-        if let Some((tree, source)) = begins_with {
-            fill(shared, tree, source, &new)?;
-        }
-        keep(&new, data)
+        shared.caches.note_use(name, description);
+        Ok(data)
     }
 }
 
@@ -126,24 +130,6 @@ fn fill(shared: &Shared, tree: &Tree, source: &str, folder: &Path) -> Result<(),
     let target = fs::File::open(folder).map_err(Error::io("open folder", folder))?;
     let source = open.root().open_directory(source).map_err(failed)?;
     sys::copy::content(source, target).map_err(|errno| Error::io("fill the cache in", folder)(errno.into()))
-}
-
-/// Removes the folders that were in the making when an engine was killed.
-pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
-    let caches = folder.join("caches");
-    for cache in entries(&caches)? {
-        for path in entries(&cache)? {
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"new-")) {
-                sys::trash::delete(&path).map_err(Error::io("remove", &path))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(folder).map_err(Error::io("read folder", folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read folder", folder))).collect()
 }
 
 #[cfg(test)]
@@ -214,15 +200,5 @@ mod tests {
         };
         let both = futures_util::future::try_join(tokio::spawn(take("a", "b")), tokio::spawn(take("b", "a")));
         tokio::time::timeout(Duration::from_secs(60), both).await.expect("one waits for the other").unwrap();
-    }
-
-    #[test]
-    fn folders_in_the_making_are_swept() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = folder.path().join("caches/one");
-        fs::create_dir_all(cache.join("new-1-0/half")).unwrap();
-        fs::create_dir_all(cache.join("data")).unwrap();
-        sweep(folder.path()).unwrap();
-        assert_eq!(entries(&cache).unwrap(), [cache.join("data")]);
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn prepare(
     inputs: &HashMap<Role, Outcome>,
 ) -> Result<Mounted, Error> {
     let mut mounted = Mounted::default();
-    let caches = Caches::lock(&job.shared.caches, &run.mounts).await;
+    let caches = Caches::lock(&job.shared.caches.locks, &run.mounts).await;
     for (at, mount) in run.mounts.iter().enumerate() {
         let input = inputs.get(&Role::Mount(at));
         match mount {
@@ -67,9 +67,11 @@ pub(super) async fn prepare(
                     bind(job, &mut mounted, &input.tree, source, target, *is_read_only).await?;
                 }
             }
-            RunMount::Cache { source, target, is_read_only, owner, .. } => {
+            RunMount::Cache { id, source, target, is_read_only, owner, .. } => {
                 let input = input.map(|input| (&input.tree, source.as_str()));
-                let folder = caches.folder(&job.shared, at, input, *owner)?;
+                let command = run.arguments.join(" ");
+                let description = format!("cached mount {target} from exec {command} with id {id:?}");
+                let folder = caches.folder(&job.shared, at, input, *owner, description)?;
                 mounted.bind(folder, target, *is_read_only);
             }
             RunMount::Tmpfs { target, size } => mounted.temporary.push((target.clone(), *size)),

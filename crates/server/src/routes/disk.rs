@@ -37,7 +37,7 @@ impl Api {
         }
         if asked.build_cache {
             let builder = self.builder.clone();
-            let records = tokio::task::spawn_blocking(move || builder.records()).await?;
+            let records = tokio::task::spawn_blocking(move || builder.records()).await??;
             usage.build_cache = Some(records.into_iter().map(super::build::describe).collect());
         }
         Ok(json(StatusCode::OK, &usage))

@@ -28,6 +28,7 @@ with_each_client!(
     file_that_did_not_change_does_not_come_again,
     quiet_build_that_fails_tells_why,
     unused_results_are_told_and_removed,
+    cache_mounts_are_told_and_removed,
 );
 
 const UUID: &str = "cat /proc/sys/kernel/random/uuid >";
@@ -297,6 +298,48 @@ fn unused_results_are_told_and_removed(bed: &Bed) {
     assert_eq!(cached().trim(), "1 3.146MB");
     bed.ok(["builder", "prune", "-af"]);
     assert_eq!(cached().trim(), "0 0B");
+}
+
+fn cache_mounts_are_told_and_removed(bed: &Bed) {
+    let dockerfile =
+        |script: &str| format!("FROM busybox\nRUN --mount=type=cache,id=told,target=/c {script}\n");
+    let project = Project::new(&dockerfile("head -c 3000000 /dev/zero > /c/large"));
+    project.build(bed, "made", &[]);
+    let told = || {
+        let usage = bed.engine.http().get("/system/df?type=build-cache").expect(200).json();
+        let records = usage["BuildCache"].as_array().expect("a list").clone();
+        records.into_iter().find(|record| record["Type"] == "exec.cachemount")
+    };
+    let record = told().expect("it is told");
+    assert_eq!(
+        (&record["Size"], &record["InUse"], &record["UsageCount"]),
+        (&3_000_000.into(), &false.into(), &1.into())
+    );
+    let description = record["Description"].as_str().expect("a text");
+    assert!(description.starts_with("cached mount /c from exec /bin/sh -c head"), "{description}");
+    assert!(description.ends_with("with id \"told\""), "{description}");
+
+    project.write("Dockerfile", &dockerfile("touch /c/begun; while [ ! -e /c/end ]; do sleep 0.1; done"));
+    let path = project.path().to_str().unwrap();
+    let running = bed.cli(["build", path]).env("DOCKER_BUILDKIT", "0").spawn();
+    let data =
+        bed.engine.data_root().join("build/caches").join(record["ID"].as_str().expect("an ID")).join("data");
+    until("the command runs", || data.join("begun").exists());
+    assert_eq!(told().expect("it is told")["InUse"], true);
+    bed.ok(["builder", "prune", "-af"]);
+    assert!(data.join("large").exists(), "a cache is gone that a command has");
+    fs::write(data.join("end"), "").expect("write a file");
+    running.finish().expect_ok();
+
+    bed.ok(["builder", "prune", "-f", "--filter", "type=regular"]);
+    bed.ok(["builder", "prune", "-f", "--filter", "type=exec.cachemount", "--filter", "until=24h"]);
+    assert!(told().is_some());
+    let gone = bed.ok(["builder", "prune", "-f", "--filter", "type=exec.cachemount"]);
+    assert!(gone.contains("3MB"), "{gone}");
+    assert_eq!(told(), None);
+    project.write("Dockerfile", &dockerfile("ls /c | wc -l > /count"));
+    project.build(bed, "made", &[]);
+    assert_eq!(seen(bed, "made", "cat /count"), "0");
 }
 
 /// The docker client of the tests has no builder that knows secrets.

@@ -30,11 +30,23 @@ fn filter(options: &CachePruneOptions) -> Result<CacheFilter, Error> {
     }
     let mut filter = CacheFilter { all: options.all, ..CacheFilter::default() };
     filter.keep = u64::try_from(options.keep.unwrap_or_default()).unwrap_or_default();
-    options.filters.validate(&["until", "unused-for", "id"])?;
+    let known = ["until", "unused-for", "id", "type", "description", "shared", "private"];
+    options.filters.validate(&known)?;
     for value in ["until", "unused-for"].iter().flat_map(|name| options.filters.values(name)) {
         filter.unused_since = Some(age(value)?);
     }
-    filter.ids = options.filters.values("id").map(str::to_owned).collect();
+    let values = |name| options.filters.values(name).map(str::to_owned).collect();
+    (filter.ids, filter.kinds, filter.descriptions) = (values("id"), values("type"), values("description"));
+    let flag = |name| match options.filters.values(name).next() {
+        None => Ok(None),
+        Some(_) => options.filters.flag(name, false).map(Some),
+    };
+    filter.shared = match (flag("shared")?, flag("private")?) {
+        (shared, None) => shared,
+        (None, Some(private)) => Some(!private),
+        (Some(shared), Some(private)) if shared != private => Some(shared),
+        _ => return Err(Error::BadRequest("what is shared is not private".to_owned())),
+    };
     Ok(filter)
 }
 
@@ -56,7 +68,7 @@ pub(in crate::routes) fn describe(record: CacheRecord) -> Value {
         "Parents": parents,
         "Type": record.kind,
         "Description": record.description,
-        "InUse": false,
+        "InUse": record.is_in_use,
         "Shared": record.is_shared,
         "Size": record.size,
         "CreatedAt": record.created.to_string(),
