@@ -37,6 +37,12 @@ impl Looked {
         self.0.iter().map(|files| (files.name.clone(), files.selected.digest().clone())).collect()
     }
 
+    /// Whether nothing was written to any of them between two looks.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let mut both = self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len() && both.all(|(one, other)| one.selected.is_same(&other.selected))
+    }
+
     /// The first file that is another one than in an earlier result.
     pub(crate) fn difference(&self, shared: &Shared, earlier: &Digest) -> Option<String> {
         load(shared, earlier)?.difference(&self.0.first()?.selected.record())

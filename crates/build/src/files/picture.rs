@@ -133,6 +133,14 @@ impl Picture {
         self.folders.binary_search_by(|folder| folder.path.as_slice().cmp(path)).ok()
     }
 
+    /// What the system tells of all that is no folder: what changes in one need not be selected.
+    pub(super) fn stamps(&self) -> impl Iterator<Item = &Stamp> {
+        self.folders.iter().flat_map(|folder| &folder.entries).filter_map(|entry| match &entry.what {
+            What::Folder => None,
+            What::File { stamp, .. } | What::Link { stamp, .. } | What::Node { stamp } => Some(stamp),
+        })
+    }
+
     /// Adds what digests are made of. What the folder itself is like makes no difference.
     pub(super) fn put(&self, bytes: &mut Vec<u8>) {
         for folder in &self.folders {

@@ -17,7 +17,7 @@ use super::earlier::Earlier;
 use super::error::{Error, absolute, read, text};
 use super::look::{Look, Matter, Matters, open_folder};
 use super::memory::Memory;
-use super::picture::{Picture, Time, What, put};
+use super::picture::{Picture, Stamp, Time, What, put};
 use super::record::{Copied, Record};
 use super::resolve::Found;
 use super::source::{self, Kind, Match};
@@ -73,6 +73,15 @@ impl Selected {
     /// The digest of all that makes a difference to the result: the same files have the same one, whatever their times.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Whether nothing was written to any of it between two looks, not even the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.stamps().eq(other.stamps())
+    }
+
+    fn stamps(&self) -> impl Iterator<Item = &Stamp> {
+        self.sources.iter().flatten().flat_map(|named| named.picture.stamps())
     }
 
     /// What there is to copy, to be compared with what was copied before.

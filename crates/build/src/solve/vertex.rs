@@ -70,7 +70,13 @@ impl Job {
         }
         self.tell_miss(id, &content, &files).await;
         let layer = match operation {
-            Operation::Run(run) => execute::run(self, id, run, inputs).await?,
+            Operation::Run(run) => {
+                let layer = execute::run(self, id, run, inputs).await?;
+                if !self.saw(id, inputs, &files).await {
+                    return Ok(self.result(id, inputs, self.result_of(inputs, &layer), layer));
+                }
+                layer
+            }
             Operation::Copy(copy) => execute::copy(self, copy, inputs, files, &content).await?,
             Operation::MakeFolder(folder) => execute::make_folder(self, folder, inputs).await?,
             other => unreachable!("{other:?} makes no layer"),
@@ -214,22 +220,55 @@ impl Job {
         definition: Option<&Identity>,
         layer: Digest,
     ) -> Result<Outcome, Error> {
-        let base = inputs.get(&Role::Base);
-        let layers = stacked(base, Some(&layer));
         // What was made without looking for a result is not what an earlier result was made of.
         let result = match self.ignores_cache(id) {
-            true => Digest::of(&serde_json::to_vec(&("made", &layers)).expect("digests are texts")),
+            true => self.result_of(inputs, &layer),
             false => content.key(),
         };
-        let key = if self.is_apart(id) { key_above(base, &result) } else { result.clone() };
-        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
-        let made = Made { created: jiff::Timestamp::now(), layer: Some(layer), record: None };
-        let outcome = Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) };
+        let outcome = self.result(id, inputs, result.clone(), layer);
         if let Some(definition) = definition.filter(|definition| **definition != content) {
             self.keep(id, definition.clone(), result.clone(), &outcome)?;
         }
         self.keep(id, content, result, &outcome)?;
         Ok(outcome)
+    }
+
+    /// The result of a vertex, which in the keys of others is called `result`.
+    fn result(
+        &self,
+        id: VertexId,
+        inputs: &HashMap<Role, Outcome>,
+        result: Digest,
+        layer: Digest,
+    ) -> Outcome {
+        let base = inputs.get(&Role::Base);
+        let layers = stacked(base, Some(&layer));
+        let key = if self.is_apart(id) { key_above(base, &result) } else { result };
+        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
+        let made = Made { created: jiff::Timestamp::now(), layer: Some(layer), record: None };
+        Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) }
+    }
+
+    /// What a result is called that is not found by what it was made of.
+    fn result_of(&self, inputs: &HashMap<Role, Outcome>, layer: &Digest) -> Digest {
+        let layers = stacked(inputs.get(&Role::Base), Some(layer));
+        Digest::of(&serde_json::to_vec(&("made", &layers)).expect("digests are texts"))
+    }
+
+    /// Whether a command saw what was looked at before it ran: others may write to a folder of the host meanwhile, and then the
+    /// result is not that of the files by which it would be found.
+    async fn saw(
+        self: &Arc<Self>,
+        id: VertexId,
+        inputs: &HashMap<Role, Outcome>,
+        files: &execute::Looked,
+    ) -> bool {
+        let is_of_host =
+            |outcome: &Outcome| matches!(&outcome.tree, Tree::Context(it) if it.memory.is_some());
+        if !inputs.values().any(is_of_host) {
+            return true;
+        }
+        self.looked(id, inputs).await.is_ok_and(|now| files.is_same(&now))
     }
 
     /// Whether a vertex is done beside what is below it.
