@@ -1,10 +1,10 @@
 //! Repositories, honest and hostile, by a real `git`: from folders, a server of its own protocol, and a web server.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,93 +12,8 @@ use build::context::git::{self, Options, Resolved};
 use dockerfile::plan::Git;
 use registry::Proxies;
 use tempfile::TempDir;
+use testkit::git::{Daemon, Repository};
 use testkit::web::{Answer, Server};
-
-/// A repository, as somebody else has it.
-struct Repository(TempDir);
-
-impl Repository {
-    /// With one commit on `main`.
-    fn new() -> Self {
-        let repository = Self(tempfile::tempdir().expect("a folder"));
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
-        repository.write("Dockerfile", "FROM scratch");
-        repository.write("d/inner/f", "inner");
-        repository.commit("first");
-        repository
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn url(&self) -> String {
-        format!("file://{}", self.path().display())
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        let mut git = Command::new("git");
-        git.args(["-c", "protocol.file.allow=always"]).args(arguments).current_dir(self.path());
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        for role in ["AUTHOR", "COMMITTER"] {
-            git.env(format!("GIT_{role}_NAME"), "n").env(format!("GIT_{role}_EMAIL"), "e@h");
-        }
-        let output = git.output().expect("run git");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        fs::write(path, content).expect("a file");
-    }
-
-    fn commit(&self, message: &str) -> String {
-        self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
-        self.git(&["rev-parse", "HEAD"])
-    }
-
-    fn add_submodule(&self, url: &str, path: &str) {
-        self.git(&["submodule", "--quiet", "add", "--", url, path]);
-    }
-}
-
-/// `git daemon`, which serves one folder; stopped when dropped.
-struct Daemon {
-    child: Child,
-    port: u16,
-}
-
-impl Daemon {
-    fn start(base: &Path) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let daemon =
-            PathBuf::from(String::from_utf8_lossy(&run("git", &["--exec-path"])).trim()).join("git-daemon");
-        let mut command = Command::new(daemon);
-        command.arg(format!("--base-path={}", base.display()));
-        command.args(["--export-all", "--listen=127.0.0.1", &format!("--port={port}")]);
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_COUNT", "1");
-        command.env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start git daemon");
-        let daemon = Self { child, port };
-        let is_up = || TcpStream::connect(("127.0.0.1", port)).ok().map(drop);
-        testkit::eventually(Duration::from_secs(10), is_up).expect("the daemon listens");
-        daemon
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("git://127.0.0.1:{}/{path}", self.port)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).output().expect("run a program");

@@ -19,6 +19,7 @@ pub mod certificates;
 pub mod cli;
 pub mod conformance;
 pub mod engine;
+pub mod git;
 pub mod http;
 pub mod images;
 pub mod leak;
