@@ -38,6 +38,17 @@ pub fn unshare(_: SingleThreaded, namespaces: Namespaces) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(last_error()) }
 }
 
+/// Moves the calling thread alone into a new mount namespace, which has copies of all mounts; also its root and working
+/// directory are its own then.
+///
+/// # Errors
+/// As `unshare(2)`: `EPERM` without `CAP_SYS_ADMIN`, `ENOSPC` past the limit on namespaces.
+pub fn unshare_mounts() -> Result<()> {
+    // SAFETY: only CLONE_FILES can take descriptors away from other threads; CLONE_NEWNS changes what this thread sees of the
+    // file system and nothing that memory safety rests on.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }
+}
+
 /// Joins the namespace behind `handle`, or those of the process behind a pidfd.
 ///
 /// With a namespace's own descriptor `kinds` is the one kind that is expected. A PID namespace is joined only by

@@ -1,8 +1,12 @@
 //! Overlays.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::mount::{Attributes, Context, Depth, DetachedMount};
+use rustix::fs::{Mode, OFlags};
+
+use crate::mount::{Attributes, Change, Context, Depth, DetachedMount, Propagation, change_root};
+use crate::namespace;
 use crate::root::Root;
 use crate::{Errno, Result};
 
@@ -47,14 +51,43 @@ pub fn mount(layers: &[impl AsRef<Path>], writable: Option<(&Path, &Path)>) -> R
 /// A part of what a mount shows that is attached nowhere; links are followed inside it.
 ///
 /// # Errors
-/// As `openat2(2)`; `EINVAL` on a kernel before Linux 6.15, which copies attached mounts only.
+/// As `openat2(2)` and `open_tree(2)`.
 pub fn part(mount: DetachedMount, path: &Path) -> Result<DetachedMount> {
     if path == Path::new("/") {
         return Ok(mount);
     }
-    // The mount has to be there until its part is copied.
-    let root = Root::new(mount.into());
-    DetachedMount::copy_of(root.locate(path)?, Depth::Single)
+    let place = locate(&mount, path)?;
+    match DetachedMount::copy_of(&place, Depth::Single) {
+        // A kernel before Linux 6.15 copies only what is attached in the caller's own mount namespace.
+        Err(Errno::INVAL) => attached_part(&mount, &place),
+        // The mount has to be there until its part is copied.
+        result => result,
+    }
+}
+
+/// As [`part`], in the way that every kernel knows, which takes a thread.
+///
+/// # Errors
+/// As there.
+pub fn part_by_attaching(mount: DetachedMount, path: &Path) -> Result<DetachedMount> {
+    attached_part(&mount, &locate(&mount, path)?)
+}
+
+fn locate(mount: &DetachedMount, path: &Path) -> Result<OwnedFd> {
+    Root::new(rustix::io::fcntl_dupfd_cloexec(mount, 0)?).locate(path)
+}
+
+/// Attaches the mount and copies a part of it in a mount namespace that only one thread is in, and that ends with it.
+fn attached_part(mount: &DetachedMount, place: &OwnedFd) -> Result<DetachedMount> {
+    let copy = || {
+        namespace::unshare_mounts()?;
+        // Nobody else is to see it.
+        change_root(Change::propagation(Propagation::Private), Depth::Recursive)?;
+        let top = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        mount.attach(&top)?;
+        DetachedMount::copy_of(place, Depth::Single)
+    };
+    std::thread::scope(|scope| scope.spawn(copy).join().expect("system calls do not panic"))
 }
 
 /// Puts layers below an overlay that is being configured, the topmost first.
