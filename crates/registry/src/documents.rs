@@ -183,9 +183,7 @@ impl Found<'_> {
         let descriptor = Descriptor { platform, ..found.descriptor.clone() };
         Ok(ImageDocument { reference, descriptor, content: found.content.clone() })
     }
-}
 
-impl Found<'_> {
     /// The digest that the name stands for.
     pub fn digest(&self) -> &Digest {
         &self.document.descriptor.digest

@@ -28,8 +28,8 @@ impl Job {
         if inputs.get(&Role::Base).is_some_and(|base| !matches!(base.tree, Tree::Layers(_))) {
             return Err(Error::Unsupported("FROM of a context of files".to_owned()));
         }
-        // What goes elsewhere is called by the files that it takes, so these have to be looked at.
-        let definition = self.definition(operation, &inputs).filter(|_| !self.request.exports());
+        // Elsewhere results are called by the files that they take, so these have to be looked at.
+        let definition = self.definition(operation, &inputs).filter(|_| !self.request.exchanges());
         if let Some((found, _)) = definition.as_ref().and_then(|identity| self.find(id, &inputs, identity)) {
             return Ok(self.cached(id, found).await);
         }
@@ -57,15 +57,13 @@ impl Job {
         let _turn = turn.lock().await;
         let below = inputs.get(&Role::Base).map(|base| base.tree.layers()).unwrap_or_default();
         let record = self.request.exchanges().then(|| exchange::record_key(&content, below));
-        if let Some((found, result)) = self.find(id, inputs, &content) {
-            // By how its inputs were made it is found without a look at files the next time.
-            if let Some(definition) = definition.filter(|definition| **definition != content) {
-                self.keep(id, definition.clone(), result, &found)?;
-            }
-            return Ok(self.cached(id, self.known_as(found, record)).await);
-        }
+        // What a source has goes first: what follows there is made of it, and not of what is here, though it is as good.
         if let Some(imported) = self.look_elsewhere(id, below, record.as_ref()).await {
             let outcome = self.imported(id, inputs, &content, imported)?;
+            return Ok(self.cached(id, self.known_as(outcome, record)).await);
+        }
+        if let Some((found, result)) = self.find(id, inputs, &content) {
+            let outcome = self.found_here(id, inputs, (&content, definition), found, result).await?;
             return Ok(self.cached(id, self.known_as(outcome, record)).await);
         }
         self.tell_miss(id, &content, &files).await;
@@ -81,7 +79,7 @@ impl Job {
             Operation::MakeFolder(folder) => execute::make_folder(self, folder, inputs).await?,
             other => unreachable!("{other:?} makes no layer"),
         };
-        if let Some(instead) = self.found_after(id, below, &layer).await {
+        if let Some(instead) = self.instead_of(id, below, &layer).await {
             let outcome = self.imported(id, inputs, &content, instead)?;
             return Ok(self.known_as(outcome, record));
         }
@@ -102,13 +100,30 @@ impl Job {
         }
     }
 
-    /// The layer of an image that is as good as one that was just made, so that what follows can be found too.
-    async fn found_after(
+    /// A result of this machine, or what an image has in its place.
+    async fn found_here(
         self: &Arc<Self>,
         id: VertexId,
-        below: &[Digest],
-        made: &Digest,
-    ) -> Option<Imported> {
+        inputs: &HashMap<Role, Outcome>,
+        (content, definition): (&Identity, Option<&Identity>),
+        found: Outcome,
+        result: Digest,
+    ) -> Result<Outcome, Error> {
+        let below = inputs.get(&Role::Base).map(|base| base.tree.layers()).unwrap_or_default();
+        if let Some(layer) = found.steps.last().and_then(|made| made.layer.as_ref())
+            && let Some(instead) = self.instead_of(id, below, layer).await
+        {
+            return self.imported(id, inputs, content, instead);
+        }
+        // By how its inputs were made it is found without a look at files the next time.
+        if let Some(definition) = definition.filter(|definition| *definition != content) {
+            self.keep(id, definition.clone(), result, &found)?;
+        }
+        Ok(found)
+    }
+
+    /// The layer of an image that is as good as one of this machine, so that what follows can be found too.
+    async fn instead_of(self: &Arc<Self>, id: VertexId, below: &[Digest], made: &Digest) -> Option<Imported> {
         if self.request.cache_from.is_empty() || self.ignores_cache(id) {
             return None;
         }

@@ -67,6 +67,32 @@ fn results_go_by_a_registry_from_engine_to_engine() {
 }
 
 #[test]
+fn source_goes_before_what_is_here() {
+    let (one, other, place) = (bed(), bed(), tempfile::tempdir().expect("a folder"));
+    let (target, source) = (local(place.path(), "dest") + ",mode=max", local(place.path(), "src"));
+    let project = project();
+    told(&project, &one, &["-t", "made", "--cache-to", &target]);
+    // The same file with another time makes another layer, of which nothing there was made.
+    let file = fs::File::options().append(true).open(project.path().join("file")).expect("open a file");
+    file.set_modified(std::time::UNIX_EPOCH).expect("set a time");
+    told(&project, &other, &["-t", "alone"]);
+    let text = told(&project, &other, &["-t", "made", "--cache-from", &source]);
+    assert_eq!(cached(&text), 6, "{text}");
+    assert_eq!(one.field("made", "{{.Id}}"), other.field("made", "{{.Id}}"));
+    let plain = Project::new(&format!("FROM busybox\nCOPY file /\nRUN {UUID} /id\n")).file("file", "x");
+    plain.build(&one, "plain", &[]);
+    let archive = place.path().join("plain.tar");
+    let archive = archive.to_str().expect("an ordinary name");
+    one.ok(["save", "-o", archive, "plain"]);
+    let file = fs::File::options().append(true).open(plain.path().join("file")).expect("open a file");
+    file.set_modified(std::time::UNIX_EPOCH).expect("set a time");
+    plain.build(&other, "alone", &[]);
+    other.ok(["load", "-i", archive]);
+    plain.build(&other, "again", &["--cache-from", "plain"]);
+    assert_eq!(seen(&other, "again", "cat /id"), seen(&other, "plain", "cat /id"));
+}
+
+#[test]
 fn results_go_by_a_folder_and_are_not_believed() {
     let (one, other, place) = (bed(), bed(), tempfile::tempdir().expect("a folder"));
     let folder = place.path().join("cache");
