@@ -57,6 +57,7 @@ mod save;
 mod select;
 mod snapshot;
 mod store;
+mod stream_digest;
 mod tar;
 mod tree;
 mod usage;

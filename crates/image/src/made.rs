@@ -49,7 +49,7 @@ impl ImageStore {
         let (file, layer) = std::thread::scope(|scope| {
             let archive = scope.spawn(move || {
                 let mut out = BufWriter::with_capacity(64 << 10, writer);
-                write_layer(tree.into(), &mut out).and_then(|()| out.flush().map_err(TreeError::Write))
+                write_layer(tree.into(), &mut out).and_then(|_| out.flush().map_err(TreeError::Write))
             });
             let unpacked = ingest.new_layer(&mut reader, &mut |_| {});
             // Lets the other thread go, whatever it was about to write.

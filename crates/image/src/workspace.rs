@@ -9,15 +9,16 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use oci::{Algorithm, Digest, Hasher};
+use oci::{Digest, Hasher};
 
 use crate::error::{Error, Result};
 use crate::ingest::{Ingest, UnpackedLayer};
 use crate::layer::LayerError;
 use crate::layout::make_dir;
 use crate::record::{Durability, LayerRecord};
-use crate::snapshot::{MAX_LOWER_LAYERS, OverlayParts, measure};
+use crate::snapshot::{MAX_LOWER_LAYERS, OverlayParts};
 use crate::store::{ImageStore, Shared};
+use crate::stream_digest::StreamDigest;
 use crate::tree::write_layer;
 
 impl Ingest {
@@ -76,8 +77,7 @@ impl Ingest {
     pub fn finish_layer(&self, id: &str) -> Result<Digest> {
         let store = self.store();
         let upper = store.open_snapshot(id)?.upper;
-        let (diff_id, length) = digest_of(&upper)?;
-        let size = measure(&upper)?.size;
+        let Measured { digest: diff_id, length, size } = measure_archive(&upper)?;
         let folder = self.fresh_path("layer");
         make_dir(&folder, 0o700)?;
         let layer = UnpackedLayer::new(folder, size);
@@ -126,7 +126,10 @@ impl Shared {
         let mut file = File::create_new(&path).map_err(Error::io("make", &path))?;
         let tree = self.layout.layer_tree(diff_id);
         let mut hashed = Hashed { file: &mut file, hasher: Hasher::new(diff_id.algorithm()) };
-        archive(&tree, &mut hashed)?;
+        let mut out = BufWriter::with_capacity(64 << 10, &mut hashed);
+        archive(&tree, &mut out)?;
+        out.flush().map_err(Error::io("write the archive of", &tree))?;
+        drop(out);
         let actual = hashed.hasher.finish();
         if actual != *diff_id {
             let source = LayerError::DiffId { expected: diff_id.clone(), actual };
@@ -136,36 +139,27 @@ impl Shared {
     }
 }
 
-/// The digest and the length of a layer's tar.
-pub(crate) fn digest_of(tree: &Path) -> Result<(Digest, u64)> {
-    let mut counted = Counted { hasher: Hasher::new(Algorithm::Sha256), length: 0 };
-    archive(tree, &mut counted)?;
-    Ok((counted.hasher.finish(), counted.length))
+/// What a layer's tar would be.
+pub(crate) struct Measured {
+    pub(crate) digest: Digest,
+    /// Bytes of the tar.
+    pub(crate) length: u64,
+    /// Bytes in the files.
+    pub(crate) size: u64,
 }
 
-fn archive(tree: &Path, out: &mut dyn Write) -> Result<()> {
+/// Measures the tar of a tree without making it.
+pub(crate) fn measure_archive(tree: &Path) -> Result<Measured> {
+    let mut stream = StreamDigest::new();
+    let size = archive(tree, &mut stream)?;
+    let (digest, length) = stream.finish();
+    Ok(Measured { digest, length, size })
+}
+
+/// Writes the tar of a tree, and tells how many bytes are in its files.
+fn archive(tree: &Path, out: &mut dyn Write) -> Result<u64> {
     let root = File::open(tree).map_err(Error::io("open folder", tree))?;
-    let mut out = BufWriter::with_capacity(64 << 10, out);
-    write_layer(root.into(), &mut out)?;
-    out.flush().map_err(Error::io("write the archive of", tree))
-}
-
-/// Hashes and counts what is written.
-struct Counted {
-    hasher: Hasher,
-    length: u64,
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(write_layer(root.into(), out)?)
 }
 
 /// Writes to a file and hashes what it writes.

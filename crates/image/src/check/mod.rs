@@ -24,7 +24,7 @@ use crate::ingest::{Ingest, UnpackedLayer, open_folder};
 use crate::layout::make_dir;
 use crate::store::{ImageStore, Shared};
 use crate::tar::printable;
-use crate::workspace::digest_of;
+use crate::workspace::measure_archive;
 
 /// What is to be done with what is damaged.
 pub enum Repair<'a> {
@@ -397,9 +397,9 @@ impl Shared {
 
 /// What is wrong with a layer that was made here, of which there is nothing but its tree.
 fn changed(tree: &Path, diff_id: &Digest) -> Option<String> {
-    match digest_of(tree) {
-        Ok((actual, _)) if actual == *diff_id => None,
-        Ok((actual, _)) => Some(format!("its archive would be {actual}")),
+    match measure_archive(tree) {
+        Ok(actual) if actual.digest == *diff_id => None,
+        Ok(actual) => Some(format!("its archive would be {}", actual.digest)),
         Err(error) => Some(error.to_string()),
     }
 }

@@ -25,6 +25,25 @@ enum Form {
     Layer,
 }
 
+impl Form {
+    /// An entry without contents. Times in layers are whole seconds, as every engine makes them: the fraction would cost a
+    /// record of its own for each file.
+    fn header<'a>(self, path: &'a [u8], kind: Kind, stat: &Stat) -> EntryHeader<'a> {
+        let nanoseconds = match self {
+            Self::Root => u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+            Self::Layer => 0,
+        };
+        EntryHeader {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: Time { seconds: stat.st_mtime, nanoseconds },
+            kind,
+            ..EntryHeader::file(path, 0)
+        }
+    }
+}
+
 /// Writes the files of a root file system, without what is mounted in it, as a tar.
 ///
 /// Owners, modes, times to the nanosecond, extended attributes, links, devices and pipes are in it; sockets are not, for a
@@ -33,21 +52,22 @@ enum Form {
 /// # Errors
 /// When something cannot be read, or `out` fails.
 pub fn write_root(root: OwnedFd, out: &mut dyn Write) -> Result<(), TreeError> {
-    write(root, Form::Root, out)
+    write(root, Form::Root, out).map(drop)
 }
 
-/// Writes the tree of a writable layer as the tar of an image's layer.
-pub(crate) fn write_layer(upper: OwnedFd, out: &mut dyn Write) -> Result<(), TreeError> {
+/// Writes the tree of a writable layer as the tar of an image's layer, and tells how many bytes are in its files.
+pub(crate) fn write_layer(upper: OwnedFd, out: &mut dyn Write) -> Result<u64, TreeError> {
     write(upper, Form::Layer, out)
 }
 
-fn write(root: OwnedFd, form: Form, out: &mut dyn Write) -> Result<(), TreeError> {
+fn write(root: OwnedFd, form: Form, out: &mut dyn Write) -> Result<u64, TreeError> {
     let mut walk = Walk::new(root)?;
-    let mut archive = Archive { form, out, linked: HashMap::new(), copier: Copier::default() };
+    let mut archive = Archive { form, out, linked: HashMap::new(), copier: Copier::default(), size: 0 };
     while let Some(item) = walk.step()? {
         archive.add(&item)?;
     }
-    archive.put(&END)
+    archive.put(&END)?;
+    Ok(archive.size)
 }
 
 struct Archive<'a> {
@@ -56,6 +76,8 @@ struct Archive<'a> {
     /// Files with several names that are in it already, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     copier: Copier,
+    /// Bytes in the files that were added.
+    size: u64,
 }
 
 impl Archive<'_> {
@@ -79,7 +101,8 @@ impl Archive<'_> {
         if item.stat.st_nlink > 1 {
             let file = (item.stat.st_dev, item.stat.st_ino);
             if let Some(first) = self.linked.get(&file) {
-                let header = EntryHeader { link: first, ..header(&item.path, Kind::HardLink, &item.stat) };
+                let header =
+                    EntryHeader { link: first, ..self.form.header(&item.path, Kind::HardLink, &item.stat) };
                 return self.put(&header.blocks());
             }
             self.linked.insert(file, item.path.clone());
@@ -108,10 +131,14 @@ impl Archive<'_> {
 
     fn add_folder(&mut self, item: &Item) -> Result<(), TreeError> {
         let path = [&item.path[..], b"/"].concat();
-        let xattrs = attributes_of(item)?;
-        let header = EntryHeader { xattrs: &xattrs, ..header(&path, Kind::Directory, &item.stat) };
+        let Some(folder) = &item.folder else { return Ok(()) };
+        let xattrs =
+            attributes::read_open(folder.as_fd()).map_err(failed("read attributes of", &item.path))?;
+        let header = EntryHeader { xattrs: &xattrs, ..self.form.header(&path, Kind::Directory, &item.stat) };
         self.put(&header.blocks())?;
-        let Some(folder) = item.folder.as_ref().filter(|_| self.form == Form::Layer) else { return Ok(()) };
+        if self.form != Form::Layer {
+            return Ok(());
+        }
         if attributes::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))? {
             self.put(&mark(&[&path[..], OPAQUE].concat(), &item.stat).blocks())?;
         }
@@ -128,9 +155,10 @@ impl Archive<'_> {
         if file_type(&stat) != FileType::RegularFile {
             return Ok(Added::No);
         }
-        let xattrs = attributes_of(item)?;
+        let xattrs = attributes::read_open(file.as_fd()).map_err(failed("read attributes of", &item.path))?;
         let whole = Segment { offset: 0, length: u64::try_from(stat.st_size).unwrap_or_default() };
-        let entry = EntryHeader { xattrs: &xattrs, ..header(&item.path, Kind::Regular, &stat) };
+        self.size += whole.length;
+        let entry = EntryHeader { xattrs: &xattrs, ..self.form.header(&item.path, Kind::Regular, &stat) };
         let holes = Some(whole.length).filter(|_| self.form == Form::Root && has_holes(&stat));
         let Some(segments) = holes.and_then(|size| segments(file.as_fd(), size)) else {
             self.put(&EntryHeader { size: whole.length, ..entry }.blocks())?;
@@ -164,8 +192,12 @@ impl Archive<'_> {
             _ => (0, 0),
         };
         let xattrs = attributes_of(item)?;
-        let header =
-            EntryHeader { link: &link, device, xattrs: &xattrs, ..header(&item.path, kind, &item.stat) };
+        let header = EntryHeader {
+            link: &link,
+            device,
+            xattrs: &xattrs,
+            ..self.form.header(&item.path, kind, &item.stat)
+        };
         self.put(&header.blocks()).map(|()| Added::Yes)
     }
 }
@@ -186,21 +218,9 @@ fn attributes_of(item: &Item) -> Result<Vec<Attribute>, TreeError> {
     }
 }
 
-/// An entry without contents.
-fn header<'a>(path: &'a [u8], kind: Kind, stat: &Stat) -> EntryHeader<'a> {
-    EntryHeader {
-        mode: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        mtime: Time { seconds: stat.st_mtime, nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0) },
-        kind,
-        ..EntryHeader::file(path, 0)
-    }
-}
-
 /// An empty file whose name says something about the layers below.
 fn mark<'a>(path: &'a [u8], stat: &Stat) -> EntryHeader<'a> {
-    EntryHeader { mode: 0, uid: 0, gid: 0, ..header(path, Kind::Regular, stat) }
+    EntryHeader { mode: 0, uid: 0, gid: 0, ..Form::Layer.header(path, Kind::Regular, stat) }
 }
 
 fn has_holes(stat: &Stat) -> bool {

@@ -38,22 +38,36 @@ fn is_yes(length: Result<usize, Errno>, value: u8) -> Result<bool, Errno> {
 /// The attributes of `name` in `folder` that belong in an archive, by name.
 pub(super) fn read(folder: BorrowedFd<'_>, name: &OsStr) -> Result<Vec<Attribute>, Errno> {
     let path = path_of(folder, name);
-    let mut list = [0; 1024];
-    let names = match rustix::fs::llistxattr(&path[..], &mut list[..]) {
-        Ok(length) => list[..length].to_vec(),
-        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+    let list = |buffer: &mut [u8]| rustix::fs::llistxattr(&path[..], buffer);
+    read_with(list, |name, value| rustix::fs::lgetxattr(&path[..], name, value))
+}
+
+/// The same of what is open for reading.
+pub(super) fn read_open(file: BorrowedFd<'_>) -> Result<Vec<Attribute>, Errno> {
+    let list = |buffer: &mut [u8]| rustix::fs::flistxattr(file, buffer);
+    read_with(list, |name, value| rustix::fs::fgetxattr(file, name, value))
+}
+
+fn read_with(
+    mut list: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+    get: impl Fn(&[u8], &mut [u8]) -> Result<usize, Errno>,
+) -> Result<Vec<Attribute>, Errno> {
+    let mut names = [0; 1024];
+    let names = match list(&mut names) {
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Ok(length) => names[..length].to_vec(),
         Err(Errno::RANGE) => {
-            let mut list = vec![0; 64 << 10]; // XATTR_LIST_MAX
-            let length = rustix::fs::llistxattr(&path[..], &mut list[..])?;
-            list.truncate(length);
-            list
+            let mut names = vec![0; 64 << 10]; // XATTR_LIST_MAX
+            let length = list(&mut names)?;
+            names.truncate(length);
+            names
         }
         Err(errno) => return Err(errno),
     };
     let mut found = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| is_wanted(name)) {
         let mut value = vec![0; 64 << 10]; // XATTR_SIZE_MAX
-        match rustix::fs::lgetxattr(&path[..], name, &mut value[..]) {
+        match get(name, &mut value) {
             Ok(length) => value.truncate(length),
             // Gone meanwhile.
             Err(Errno::NODATA) => continue,
