@@ -1,10 +1,11 @@
-//! Signals by name and number.
+//! Signals as the API names them.
 
 use crate::error::Error;
 
-/// The first real-time signal that is free for programs; the C library keeps 32 and 33.
-const FIRST_REAL_TIME: i32 = 34;
-const LAST_REAL_TIME: i32 = 64;
+/// `SIGKILL`.
+pub(crate) const KILL: i32 = 9;
+/// `SIGTERM`.
+pub(crate) const TERM: i32 = 15;
 
 /// The number of a signal: `9`, `KILL`, `SIGKILL`, `RTMIN+3`, in any case.
 ///
@@ -12,79 +13,12 @@ const LAST_REAL_TIME: i32 = 64;
 ///
 /// [`Error::InvalidParameter`] in Docker's words.
 pub fn parse(text: &str) -> Result<i32, Error> {
-    let invalid = || Error::invalid(format!("invalid signal: {text}"));
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=LAST_REAL_TIME).contains(&number) { Ok(number) } else { Err(invalid()) };
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let by_name = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
-    by_name.or_else(|| real_time(name)).ok_or_else(invalid)
+    oci::signal::parse(text).ok_or_else(|| Error::invalid(format!("invalid signal: {text}")))
 }
-
-fn real_time(name: &str) -> Option<i32> {
-    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(""), _) => FIRST_REAL_TIME,
-        (Some(offset), _) => FIRST_REAL_TIME.checked_add(offset.strip_prefix('+')?.parse().ok()?)?,
-        (_, Some("")) => LAST_REAL_TIME,
-        (_, Some(offset)) => LAST_REAL_TIME.checked_sub(offset.strip_prefix('-')?.parse().ok()?)?,
-        _ => return None,
-    };
-    (FIRST_REAL_TIME..=LAST_REAL_TIME).contains(&number).then_some(number)
-}
-
-/// `SIGKILL`.
-pub(crate) const KILL: i32 = 9;
-/// `SIGTERM`.
-pub(crate) const TERM: i32 = 15;
-
-const NAMES: &[(&str, i32)] = &[
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("IOT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", KILL),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", TERM),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("POLL", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_and_numbers_are_read_in_any_case() {
-        for (text, number) in [("9", 9), ("KILL", 9), ("sigterm", 15), ("SIGRTMIN+3", 37), ("rtmax-1", 63)] {
-            assert_eq!(parse(text).unwrap(), number, "{text}");
-        }
-    }
 
     #[test]
     fn anything_else_is_refused_by_name() {

@@ -79,22 +79,32 @@ pub fn device_rules() -> Vec<LinuxDeviceCgroup> {
     let mut deny = LinuxDeviceCgroup::default();
     deny.set_allow(false).set_access(Some("rwm".to_owned()));
     let mut rules = vec![deny, allow(C, None, None, "m"), allow(B, None, None, "m")];
-    let usable = [
-        (1, Some(3)),
-        (1, Some(5)),
-        (1, Some(7)),
-        (1, Some(8)),
-        (1, Some(9)),
-        (5, Some(0)),
-        (5, Some(1)),
-        (5, Some(2)),
-        (136, None),
-    ];
-    rules.extend(usable.map(|(major, minor)| allow(C, Some(major), minor, "rwm")));
+    let usable = USABLE_DEVICES.map(|(major, minor)| (Some(i64::from(major)), minor.map(i64::from)));
+    rules.extend(usable.map(|(major, minor)| allow(C, major, minor, "rwm")));
     rules
 }
 
-fn allow(kind: LinuxDeviceType, major: Option<i64>, minor: Option<i64>, access: &str) -> LinuxDeviceCgroup {
+/// Character devices that every container reads and writes, by major and minor number: null, zero, full, random, urandom,
+/// tty, console, ptmx and the terminals of devpts.
+pub const USABLE_DEVICES: [(u32, Option<u32>); 9] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
+    (136, None),
+];
+
+/// A rule that lets a container use devices.
+pub fn allow(
+    kind: LinuxDeviceType,
+    major: Option<i64>,
+    minor: Option<i64>,
+    access: &str,
+) -> LinuxDeviceCgroup {
     let mut rule = LinuxDeviceCgroup::default();
     rule.set_allow(true)
         .set_typ(Some(kind))

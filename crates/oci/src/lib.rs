@@ -9,6 +9,7 @@ pub mod digest;
 pub mod duration;
 pub mod platform;
 pub mod reference;
+pub mod signal;
 pub mod user;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, KeySet, RootFs};

@@ -5,6 +5,7 @@
 //! here knows of containers, specifications or formats.
 
 pub mod allocator;
+pub mod attributes;
 pub mod bpf;
 pub mod copy;
 pub mod datagram;

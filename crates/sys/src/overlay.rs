@@ -1,10 +1,12 @@
 //! Overlays.
 
-use std::os::fd::OwnedFd;
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, XattrFlags};
 
+use crate::attributes::path_of;
 use crate::mount::{Attributes, Change, Context, Depth, DetachedMount, Propagation, change_root};
 use crate::namespace;
 use crate::root::Root;
@@ -102,4 +104,32 @@ pub fn append(context: &Context, layers: &[impl AsRef<Path>]) -> Result<()> {
             result => result,
         }
     })
+}
+/// The attribute of a folder that shows nothing of the layers below.
+const OPAQUE: &CStr = c"trusted.overlay.opaque";
+
+/// Whether a folder of a layer shows nothing of the layers below.
+pub fn is_opaque(folder: BorrowedFd<'_>) -> Result<bool> {
+    let mut value = [0; 2];
+    is_yes(rustix::fs::fgetxattr(folder, OPAQUE, &mut value[..]), value[0])
+}
+
+/// As [`is_opaque`], of the folder `name` in `folder`.
+pub fn is_opaque_at(folder: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
+    let mut value = [0; 2];
+    is_yes(rustix::fs::lgetxattr(path_of(folder, name), OPAQUE, &mut value[..]), value[0])
+}
+
+fn is_yes(length: Result<usize>, value: u8) -> Result<bool> {
+    match length {
+        Ok(length) => Ok(length == 1 && value == b'y'),
+        // Longer than the value that means something, too.
+        Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes a folder of a layer show nothing of the layers below.
+pub fn set_opaque(folder: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::fsetxattr(folder, OPAQUE, b"y", XattrFlags::empty())
 }

@@ -4,15 +4,13 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ring::digest::{Context, SHA256};
-use rustix::fs::{Mode, OFlags, XattrFlags};
+use rustix::fs::{Mode, OFlags};
 use sys::Errno;
 
 use super::picture::{Hash, Stamp, hash_of, put};
 
 /// Files up to this are read as a whole.
 pub(super) const SMALL: usize = 128 << 10;
-/// Where the kernel keeps what may be named: `XATTR_LIST_MAX`, and `XATTR_SIZE_MAX` of each.
-const MAX_ATTRIBUTES: usize = 64 << 10;
 
 /// Reads a regular file that may be replaced by anything meanwhile.
 ///
@@ -47,12 +45,12 @@ pub(super) fn hash(file: &OwnedFd, size: u64, buffer: &mut [u8]) -> Result<(Hash
         }
         _ => hash_large(file, buffer)?,
     };
-    let attributes = attributes(file.as_fd())?;
+    let attributes = sys::attributes::read(file.as_fd())?;
     Ok((with_attributes(&content, &attributes), !attributes.is_empty()))
 }
 
 /// The hash of contents together with that of attributes.
-pub(super) fn with_attributes(content: &Hash, attributes: &[Attribute]) -> Hash {
+pub(super) fn with_attributes(content: &Hash, attributes: &[sys::attributes::Attribute]) -> Hash {
     if attributes.is_empty() {
         return *content;
     }
@@ -79,56 +77,4 @@ fn hash_large(file: &OwnedFd, buffer: &mut [u8]) -> Result<Hash, Errno> {
         }
     }
     Ok(context.finish().as_ref().try_into().expect("a SHA-256 has 32 bytes"))
-}
-
-/// Name and value.
-pub(super) type Attribute = (Vec<u8>, Vec<u8>);
-
-/// The attributes of an open file or folder that are part of it on any machine, by name.
-pub(super) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<Attribute>, Errno> {
-    let mut list = [0; 512];
-    let names = match rustix::fs::flistxattr(file, &mut list[..]) {
-        Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
-        Ok(length) => list[..length].to_vec(),
-        Err(Errno::RANGE) => {
-            let mut list = vec![0; MAX_ATTRIBUTES];
-            let length = rustix::fs::flistxattr(file, &mut list[..])?;
-            list.truncate(length);
-            list
-        }
-        Err(errno) => return Err(errno),
-    };
-    let mut found = Vec::new();
-    for name in names.split(|byte| *byte == 0).filter(|name| is_wanted(name)) {
-        let mut value = vec![0; MAX_ATTRIBUTES];
-        match rustix::fs::fgetxattr(file, name, &mut value[..]) {
-            Ok(length) => value.truncate(length),
-            Err(Errno::NODATA) => continue,
-            Err(errno) => return Err(errno),
-        }
-        found.push((name.to_vec(), value));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Gives a file attributes; a file system that has none for them goes without.
-pub(super) fn set_attributes(file: BorrowedFd<'_>, attributes: &[Attribute]) -> Result<(), Errno> {
-    attributes.iter().try_for_each(|(name, value)| {
-        match rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
-            Err(Errno::NOTSUP) => Ok(()),
-            result => result,
-        }
-    })
-}
-
-/// Overlayfs's own attributes say nothing outside of it, and labels of a security module nothing on another machine.
-fn is_wanted(name: &[u8]) -> bool {
-    match name {
-        b"" => false,
-        b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => true,
-        _ => !["trusted.overlay.", "user.overlay.", "security.", "system."]
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_bytes())),
-    }
 }

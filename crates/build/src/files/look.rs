@@ -172,7 +172,7 @@ impl Look<'_> {
             fd => fd.map_err(failed)?,
         };
         let stamp = content::stamp_of(&fd).map_err(failed)?;
-        let attributes = content::attributes(fd.as_fd()).map_err(failed)?;
+        let attributes = sys::attributes::read(fd.as_fd()).map_err(failed)?;
         let mut bytes = self.head(&stamp);
         bytes.extend(content::with_attributes(&Hash::default(), &attributes));
         let mut names = list(&fd).map_err(failed)?;

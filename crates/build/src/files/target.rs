@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid};
 use sys::Errno;
 use sys::root::Root;
 
@@ -20,7 +20,6 @@ use super::resolve::{Found, Resolved, View, join, resolve};
 pub(super) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// The attribute of a folder that shows nothing of the layers below.
-const OPAQUE: &str = "trusted.overlay.opaque";
 /// What names begin with that stand for deleted files in a layer.
 const WHITEOUT: &[u8] = b".wh.";
 
@@ -87,7 +86,7 @@ impl View for Target<'_> {
             },
             Found::Folder(upper) => {
                 let below = match below(true)? {
-                    Found::Folder(fd) if !is_opaque(&upper)? => Some(fd),
+                    Found::Folder(fd) if !sys::overlay::is_opaque(upper.as_fd())? => Some(fd),
                     _ => None,
                 };
                 Found::Folder(Level { upper: Some(upper), below })
@@ -226,21 +225,6 @@ pub(super) fn kind_of(folder: &OwnedFd, name: impl rustix::path::Arg) -> Result<
         Err(Errno::NOENT) => Ok(None),
         stat => Ok(Some(Stamp::of(&stat?)).filter(|stamp| !stamp.is_whiteout()).map(|stamp| stamp.kind())),
     }
-}
-
-/// Whether a folder of the layer shows nothing of what is below.
-pub(super) fn is_opaque(folder: &OwnedFd) -> Result<bool, Errno> {
-    let mut value = [0; 2];
-    match rustix::fs::fgetxattr(folder, OPAQUE, &mut value[..]) {
-        Ok(length) => Ok(&value[..length] == b"y"),
-        Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Makes a folder of the layer show nothing of what is below.
-pub(super) fn set_opaque(folder: &OwnedFd) -> Result<(), Errno> {
-    rustix::fs::fsetxattr(folder, OPAQUE, b"y", XattrFlags::empty())
 }
 
 pub(super) fn set_owner(file: impl AsFd, owner: Owner) -> Result<(), Errno> {

@@ -11,13 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, FileType, Mode};
 use sys::Errno;
 
-use super::content;
 use super::error::{Error, read, text, write};
 use super::look::open_folder;
 use super::owner::Owner;
 use super::picture::{Stamp, below};
 use super::source::list;
-use super::target::{Place, Shows, Target, check_name, is_opaque, kind_of, set_opaque, set_owner};
+use super::target::{Place, Shows, Target, check_name, kind_of, set_owner};
 
 /// Whether a file is an archive.
 pub(super) fn is_archive(file: &mut File, path: &[u8]) -> Result<bool, Error> {
@@ -93,7 +92,9 @@ fn merge(
             let open = |folder: &OwnedFd| open_folder(folder.as_fd(), name.as_bytes());
             let (inner, into) = (open(from).map_err(failed)?, open(upper).map_err(failed)?);
             let lower = match lower {
-                Some(lower) if is_folder(lower)? && !is_opaque(&into).map_err(failed)? => {
+                Some(lower)
+                    if is_folder(lower)? && !sys::overlay::is_opaque(into.as_fd()).map_err(failed)? =>
+                {
                     Some(open(lower).map_err(failed)?)
                 }
                 _ => None,
@@ -107,7 +108,7 @@ fn merge(
         if hides {
             // The file that was there hid the folder below it.
             let folder = open_folder(upper.as_fd(), name.as_bytes()).map_err(failed)?;
-            set_opaque(&folder).map_err(failed)?;
+            sys::overlay::set_opaque(folder.as_fd()).map_err(failed)?;
         }
     }
     Ok(())
@@ -118,7 +119,7 @@ fn copy_metadata(target: &Target<'_>, from: &OwnedFd, to: &OwnedFd, path: &[u8])
     let stamp = Stamp::of(&rustix::fs::fstat(from)?);
     set_owner(to, Owner { uid: stamp.uid, gid: stamp.gid })?;
     rustix::fs::fchmod(to, Mode::from_raw_mode(stamp.permissions()))?;
-    content::set_attributes(to.as_fd(), &content::attributes(from.as_fd())?)?;
+    sys::attributes::set(to.as_fd(), &sys::attributes::read(from.as_fd())?)?;
     target.set_time(path, stamp.modified);
     Ok(())
 }

@@ -18,7 +18,7 @@ use super::owner::{Owner, SUPERUSER};
 use super::permissions::{self, Subject};
 use super::picture::{Entry, Folder, Membership, Picture, Stamp, Time, What, below};
 use super::pool::{self, Queue};
-use super::target::{Place, Shows, Target, check_name, is_opaque, kind_of, set_owner, timestamps};
+use super::target::{Place, Shows, Target, check_name, kind_of, set_owner, timestamps};
 use super::{Origin, transfer};
 
 /// Entries of a folder that one thread copies in one go.
@@ -143,7 +143,7 @@ impl Copier<'_> {
         set_owner(upper, wanted.owner)?;
         rustix::fs::fchmod(upper, Mode::from_raw_mode(wanted.permissions))?;
         if folder.has_attributes {
-            content::set_attributes(upper.as_fd(), &content::attributes(source.as_fd())?)?;
+            sys::attributes::set(upper.as_fd(), &sys::attributes::read(source.as_fd())?)?;
         }
         Ok(())
     }
@@ -206,7 +206,11 @@ impl Copier<'_> {
             Some(FileType::Directory) => {
                 let there = open_folder(parent.upper.as_fd(), name.as_bytes()).map_err(failed)?;
                 let shows = match lower {
-                    Some(FileType::Directory) if !is_opaque(&there).map_err(failed)? => Shows::Below,
+                    Some(FileType::Directory)
+                        if !sys::overlay::is_opaque(there.as_fd()).map_err(failed)? =>
+                    {
+                        Shows::Below
+                    }
                     _ => Shows::Nothing,
                 };
                 Ok(Job::Folder { index, shows, is_new: false })
@@ -280,7 +284,7 @@ impl Copier<'_> {
         };
         let source = content::open(folder.source.as_fd(), &entry.name).map_err(failed)?;
         let attributes = match has_attributes {
-            true => content::attributes(source.as_fd()).map_err(failed)?,
+            true => sys::attributes::read(source.as_fd()).map_err(failed)?,
             false => Vec::new(),
         };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -324,7 +328,7 @@ impl Copier<'_> {
         folder: &Opened,
         copy: &OwnedFd,
         wanted: &Wanted,
-        attributes: &[content::Attribute],
+        attributes: &[sys::attributes::Attribute],
     ) -> Result<(), Errno> {
         let changes_owner = wanted.owner != SUPERUSER || folder.gives_group;
         if changes_owner {
@@ -334,7 +338,7 @@ impl Copier<'_> {
         if wanted.permissions & (0o7000 | self.settings.umask) != 0 {
             rustix::fs::fchmod(copy, Mode::from_raw_mode(wanted.permissions))?;
         }
-        content::set_attributes(copy.as_fd(), attributes)?;
+        sys::attributes::set(copy.as_fd(), attributes)?;
         rustix::fs::futimens(copy, &timestamps(wanted.time))
     }
 

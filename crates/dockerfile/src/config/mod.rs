@@ -4,7 +4,6 @@
 //! variables and with entries for the history.
 
 mod ports;
-mod signal;
 
 pub(crate) use ports::Port;
 
@@ -217,7 +216,7 @@ fn stop_signal(
     expand: &mut Expander<'_>,
 ) -> Result<String, Error> {
     let signal = expand(word)?.text;
-    if !signal::is_signal(&signal) {
+    if oci::signal::parse(&signal).is_none() {
         return Err(Error::new(PlanProblem::Signal(signal).into()).at(word.span));
     }
     config.stop_signal = signal;

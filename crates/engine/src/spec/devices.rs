@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use api::container::{DeviceMapping, HostConfig};
-use oci::defaults;
+use oci::defaults::{self, allow};
 use oci::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
 use crate::error::Error;
@@ -36,7 +36,8 @@ fn default_rules() -> Devices {
 
 /// A device that vanishes while the folder is read is not the container's concern.
 fn everything() -> Devices {
-    let mut devices = Devices { nodes: Vec::new(), rules: vec![rule(LinuxDeviceType::A, None, None, "rwm")] };
+    let mut devices =
+        Devices { nodes: Vec::new(), rules: vec![allow(LinuxDeviceType::A, None, None, "rwm")] };
     let mut found = Vec::new();
     walk(Path::new("/dev"), &mut found);
     for path in found {
@@ -97,7 +98,7 @@ fn map(devices: &mut Devices, mapping: &DeviceMapping) -> Result<(), Error> {
             _ => PathBuf::from(inside),
         };
         if let Some(node) = node(&target, &metadata) {
-            devices.rules.push(rule(node.typ(), Some(node.major()), Some(node.minor()), permissions));
+            devices.rules.push(allow(node.typ(), Some(node.major()), Some(node.minor()), permissions));
             devices.nodes.push(node);
         }
     }
@@ -158,17 +159,7 @@ fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup, Error> {
     if access.is_empty() || access.len() > 3 || !access.bytes().all(|byte| b"rwm".contains(&byte)) {
         return Err(invalid());
     }
-    Ok(rule(kind, number(major)?, number(minor)?, access))
-}
-
-fn rule(kind: LinuxDeviceType, major: Option<i64>, minor: Option<i64>, access: &str) -> LinuxDeviceCgroup {
-    let mut rule = LinuxDeviceCgroup::default();
-    rule.set_allow(true)
-        .set_typ(Some(kind))
-        .set_major(major)
-        .set_minor(minor)
-        .set_access(Some(access.to_owned()));
-    rule
+    Ok(allow(kind, number(major)?, number(minor)?, access))
 }
 
 #[cfg(test)]

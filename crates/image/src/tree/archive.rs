@@ -7,7 +7,6 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{self, Attribute};
 use super::content::{Copier, segments};
 use super::walk::{Item, Walk};
 use super::{TreeError, failed, file_type, is_whiteout};
@@ -133,13 +132,13 @@ impl Archive<'_> {
         let path = [&item.path[..], b"/"].concat();
         let Some(folder) = &item.folder else { return Ok(()) };
         let xattrs =
-            attributes::read_open(folder.as_fd()).map_err(failed("read attributes of", &item.path))?;
+            sys::attributes::read(folder.as_fd()).map_err(failed("read attributes of", &item.path))?;
         let header = EntryHeader { xattrs: &xattrs, ..self.form.header(&path, Kind::Directory, &item.stat) };
         self.put(&header.blocks())?;
         if self.form != Form::Layer {
             return Ok(());
         }
-        if attributes::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))? {
+        if sys::overlay::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))? {
             self.put(&mark(&[&path[..], OPAQUE].concat(), &item.stat).blocks())?;
         }
         Ok(())
@@ -155,7 +154,7 @@ impl Archive<'_> {
         if file_type(&stat) != FileType::RegularFile {
             return Ok(Added::No);
         }
-        let xattrs = attributes::read_open(file.as_fd()).map_err(failed("read attributes of", &item.path))?;
+        let xattrs = sys::attributes::read(file.as_fd()).map_err(failed("read attributes of", &item.path))?;
         let whole = Segment { offset: 0, length: u64::try_from(stat.st_size).unwrap_or_default() };
         self.size += whole.length;
         let entry = EntryHeader { xattrs: &xattrs, ..self.form.header(&item.path, Kind::Regular, &stat) };
@@ -211,8 +210,8 @@ enum Added {
 
 const ZEROES: [u8; 512] = [0; 512];
 
-fn attributes_of(item: &Item) -> Result<Vec<Attribute>, TreeError> {
-    match attributes::read(item.parent.as_fd(), item.name()) {
+fn attributes_of(item: &Item) -> Result<Vec<sys::attributes::Attribute>, TreeError> {
+    match sys::attributes::read_at(item.parent.as_fd(), item.name()) {
         Err(Errno::NOENT) => Ok(Vec::new()),
         other => other.map_err(failed("read attributes of", &item.path)),
     }

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::walk::{Item, Walk, names_in, open_folder};
-use super::{TreeError, attributes, failed, file_type, is_whiteout};
+use super::{TreeError, failed, file_type, is_whiteout};
 use crate::error::{Error, Result};
 use crate::layer::split;
 use crate::store::ImageStore;
@@ -137,7 +137,7 @@ impl<'a> Comparison<'a> {
         }
         let Some(folder) = &item.folder else { return Ok(()) };
         let is_opaque = self.level().is_opaque
-            || attributes::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))?;
+            || sys::overlay::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))?;
         self.levels.push(Level { path: item.path.clone(), layers: below.layers, is_opaque });
         self.open_level()?;
         if is_opaque { self.note_hidden(item, folder.as_fd()) } else { Ok(()) }
@@ -161,7 +161,7 @@ impl<'a> Comparison<'a> {
                 break;
             }
             below.layers.push(*layer);
-            if attributes::is_opaque_at(folder.as_fd(), name)? {
+            if sys::overlay::is_opaque_at(folder.as_fd(), name)? {
                 break;
             }
         }

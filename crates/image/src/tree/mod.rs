@@ -2,7 +2,6 @@
 //! as a tar.
 
 mod archive;
-mod attributes;
 mod changes;
 mod content;
 mod walk;

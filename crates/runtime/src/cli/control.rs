@@ -69,59 +69,10 @@ fn shares_pid_namespace(state: &State) -> bool {
     })
 }
 
-const SIGNALS: [(&str, i32); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
-
-/// A number, or a name with or without `SIG`, in any case; `RTMIN+n` and `RTMAX-n` too.
+/// A number, or a name with or without `SIG`, in any case; `RTMIN+n` and `RTMAX-n` too; 0 sends nothing.
 fn parse_signal(text: &str) -> Result<i32, Failure> {
-    let unknown = || Failure::from(format!("unknown signal {text:?}"));
-    if let Ok(number) = text.parse::<i32>() {
-        return if (0..=64).contains(&number) { Ok(number) } else { Err(unknown()) };
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some((_, number)) = SIGNALS.iter().find(|(known, _)| *known == name) {
-        return Ok(*number);
-    }
-    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(""), _) => Some(34),
-        (_, Some("")) => Some(64),
-        (Some(plus), _) => plus.strip_prefix('+').and_then(|n| n.parse().ok()).map(|n: i32| 34 + n),
-        (_, Some(minus)) => minus.strip_prefix('-').and_then(|n| n.parse().ok()).map(|n: i32| 64 - n),
-        _ => None,
-    };
-    number.filter(|number| (34..=64).contains(number)).ok_or_else(unknown)
+    let number = if text == "0" { Some(0) } else { oci::signal::parse(text) };
+    number.ok_or_else(|| Failure::from(format!("unknown signal {text:?}")))
 }
 
 /// Whether a running container is killed.

@@ -44,19 +44,6 @@ pub(super) struct RuleSet {
     pub(super) exceptions: Vec<Exception>,
 }
 
-/// Read and written in every container: null, zero, full, random, urandom, tty, console, ptmx and the terminals of devpts.
-const PROMISED: [(u32, Option<u32>); 9] = [
-    (1, Some(3)),
-    (1, Some(5)),
-    (1, Some(7)),
-    (1, Some(8)),
-    (1, Some(9)),
-    (5, Some(0)),
-    (5, Some(1)),
-    (5, Some(2)),
-    (136, None),
-];
-
 /// A rule as written: for which kinds, and what.
 struct Rule {
     allow: bool,
@@ -111,7 +98,7 @@ impl RuleSet {
                 access: Access::MKNOD,
             });
         }
-        for (major, minor) in PROMISED {
+        for (major, minor) in oci::defaults::USABLE_DEVICES {
             let devices = Devices { kind: Kind::Character, major: Some(major), minor };
             self.add(Exception { devices, access: Access::all() });
         }
