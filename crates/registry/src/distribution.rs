@@ -6,7 +6,7 @@ use oci::Reference;
 use crate::blob::fetch_config;
 use crate::error::Error;
 use crate::manifest::{fetch, key_of};
-use crate::network::hosts;
+use crate::network::Attempts;
 use crate::session::{Access, Session};
 use crate::{Credentials, Registry};
 
@@ -32,23 +32,20 @@ impl Registry {
         credentials: Option<Credentials>,
     ) -> Result<Distribution, Error> {
         let reference = reference.clone().or_latest();
-        let mut last = None;
-        for host in hosts(&self.config, reference.domain())? {
-            if !host.serves(&reference) {
-                continue;
-            }
-            let credentials = credentials.clone().filter(|_| host.is_own);
+        let mut attempts = Attempts::new(&self.config, &reference)?;
+        while let Some(host) = attempts.next() {
+            let credentials = credentials.clone();
             let found = async {
                 let session =
                     Session::connect(&self.config, &host, &reference, credentials, Access::Pull).await?;
                 self.describe_in(&session, &reference).await
             };
             match found.await {
-                Err(error) if error.may_be_better_elsewhere() => last = Some(error),
-                other => return other,
+                Err(error) => attempts.failed(&host, error)?,
+                described => return described,
             }
         }
-        Err(last.unwrap_or_else(|| Error::Host(reference.domain().to_owned())))
+        Err(attempts.exhausted())
     }
 
     async fn describe_in(&self, session: &Session<'_>, reference: &Reference) -> Result<Distribution, Error> {

@@ -14,7 +14,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
 use crate::manifest::{Fetched, Parse, fetch, fetch_as, key_of};
-use crate::network::hosts;
+use crate::network::Attempts;
 use crate::progress::ProgressSink;
 use crate::push::{Form, Push, PutManifest};
 use crate::retry::Retry;
@@ -91,12 +91,9 @@ impl Registry {
         parse: Parse,
     ) -> Result<Found<'_>, Error> {
         let reference = reference.clone().or_latest();
-        let mut last = None;
-        for host in hosts(&self.config, reference.domain())? {
-            if !host.serves(&reference) {
-                continue;
-            }
-            let credentials = credentials.clone().filter(|_| host.is_own);
+        let mut attempts = Attempts::new(&self.config, &reference)?;
+        while let Some(host) = attempts.next() {
+            let credentials = credentials.clone();
             let found = async {
                 let session =
                     Session::connect(&self.config, &host, &reference, credentials, Access::Pull).await?;
@@ -108,11 +105,10 @@ impl Registry {
                 Ok((session, document)) => {
                     return Ok(Found { registry: self, session, reference, document });
                 }
-                Err(error) if Error::may_be_better_elsewhere(&error) => last = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => attempts.failed(&host, error)?,
             }
         }
-        Err(last.unwrap_or_else(|| Error::Host(reference.domain().to_owned())))
+        Err(attempts.exhausted())
     }
 
     /// Opens a repository for writing, also of blobs from these other repositories of the same registry.

@@ -100,6 +100,40 @@ pub(crate) fn hosts(config: &Config, domain: &str) -> Result<Vec<Host>, Error> {
     Ok(hosts)
 }
 
+/// The places that have what a name stands for, one after the other, until one gives it.
+pub(crate) struct Attempts {
+    hosts: std::vec::IntoIter<Host>,
+    reference: Reference,
+    last: Option<Error>,
+}
+
+impl Attempts {
+    pub(crate) fn new(config: &Config, reference: &Reference) -> Result<Self, Error> {
+        let hosts = hosts(config, reference.domain())?.into_iter();
+        Ok(Self { hosts, reference: reference.clone(), last: None })
+    }
+
+    /// The next place that may have it.
+    pub(crate) fn next(&mut self) -> Option<Host> {
+        self.hosts.by_ref().find(|host| host.serves(&self.reference))
+    }
+
+    /// Notes why a place did not give it, unless that is a failure everywhere.
+    pub(crate) fn failed(&mut self, host: &Host, error: Error) -> Result<(), Error> {
+        if !error.may_be_better_elsewhere() {
+            return Err(error);
+        }
+        tracing::info!(host = host.authority(), %error, "it is not to be had here");
+        self.last = Some(error);
+        Ok(())
+    }
+
+    /// Why no place gave it.
+    pub(crate) fn exhausted(self) -> Error {
+        self.last.unwrap_or_else(|| Error::Host(self.reference.domain().to_owned()))
+    }
+}
+
 /// The registry itself.
 pub(crate) fn own_host(config: &Config, domain: &str) -> Result<Host, Error> {
     let bases = endpoints(config, domain)?;

@@ -10,7 +10,7 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 use crate::blob::{LayerDownload, fetch_config};
 use crate::error::Error;
 use crate::manifest::{Chosen, choose, tags};
-use crate::network::{Host, hosts};
+use crate::network::{Attempts, Host};
 use crate::progress::{Progress, ProgressSink};
 use crate::session::{Access, Session};
 use crate::{Credentials, Registry};
@@ -86,20 +86,14 @@ impl Registry {
         progress: &ProgressSink,
         extent: Extent,
     ) -> Result<Vec<Pulled>, Error> {
-        let mut last = None;
-        for host in hosts(&self.config, request.reference.domain())? {
-            if !host.serves(&request.reference) {
-                continue;
-            }
+        let mut attempts = Attempts::new(&self.config, &request.reference)?;
+        while let Some(host) = attempts.next() {
             match self.pull_from(&host, store, request, progress, extent).await {
-                Err(error) if error.may_be_better_elsewhere() => {
-                    tracing::info!(host = host.authority(), %error, "the image is not to be had here");
-                    last = Some(error);
-                }
-                other => return other,
+                Err(error) => attempts.failed(&host, error)?,
+                pulled => return pulled,
             }
         }
-        Err(last.unwrap_or_else(|| Error::Host(request.reference.domain().to_owned())))
+        Err(attempts.exhausted())
     }
 
     async fn pull_from(
@@ -111,8 +105,7 @@ impl Registry {
         extent: Extent,
     ) -> Result<Vec<Pulled>, Error> {
         let PullRequest { reference, platform, credentials } = request;
-        // They are for the registry, not for its mirrors.
-        let credentials = credentials.clone().filter(|_| host.is_own);
+        let credentials = credentials.clone();
         let session = Session::connect(&self.config, host, reference, credentials, Access::Pull).await?;
         let pull = Pull { registry: self, store, session: &session, progress };
         let all = match extent {

@@ -91,6 +91,8 @@ impl<'a> Session<'a> {
         credentials: Option<Credentials>,
         access: Access<'_>,
     ) -> Result<Self, Error> {
+        // They are for the registry, not for its mirrors.
+        let credentials = credentials.filter(|_| host.is_own);
         let client = |purpose| tls::client(config, host, purpose);
         let uploads = matches!(access, Access::Push(_)).then(|| client(Purpose::Uploads)).transpose()?;
         let (client, scopes) = (client(Purpose::Requests)?, access.scopes(reference.path()));
