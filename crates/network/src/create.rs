@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::MutexGuard;
 
 use crate::bridge;
 use crate::cidr::Cidr;
 use crate::config::AddressPool;
 use crate::error::Error;
-use crate::firewall::Bridge;
+use crate::firewall::{Bridge, Firewall};
 use crate::id;
 use crate::ipam;
 use crate::networks::{Networks, gateways, lock, routes_failed};
@@ -102,6 +103,8 @@ impl Networks {
     /// Removes a network that no container is connected to.
     pub fn remove(&self, network: &str) -> Result<NetworkRecord, Error> {
         let _turn = lock(&self.creation);
+        // The firewall is locked first, so that nobody compares it with the state between the two steps.
+        let firewall = self.firewall.as_ref().map(lock);
         // Held until the network is gone from the state, so that nobody joins it meanwhile.
         let mut state = self.state();
         let found = state.find(network)?;
@@ -117,9 +120,9 @@ impl Networks {
             return Err(Error::ActiveEndpoints { network: record.name, endpoints });
         }
         self.store.remove::<NetworkRecord>(&record.id)?;
-        state.networks.remove(&record.id);
+        let network = state.networks.remove(&record.id);
         drop(state);
-        self.uninstall(&record);
+        self.dismantle_network(firewall, network, &record);
         Ok(record)
     }
 
@@ -180,10 +183,24 @@ impl Networks {
 
     /// Takes a network out of the state and the kernel. What fails here is found again at the next start.
     fn uninstall(&self, record: &NetworkRecord) {
-        let rules = Network::new(record.clone()).firewall_bridge();
-        self.state().networks.remove(&record.id);
+        let firewall = self.firewall.as_ref().map(lock);
+        let network = self.state().networks.remove(&record.id);
+        self.dismantle_network(firewall, network, record);
+    }
+
+    /// Takes a network that is in the state no more out of the kernel.
+    fn dismantle_network(
+        &self,
+        firewall: Option<MutexGuard<'_, Firewall>>,
+        network: Option<Network>,
+        record: &NetworkRecord,
+    ) {
         let Some(name) = &record.bridge else { return };
-        if let Err(error) = self.remove_rules(rules) {
+        // Its rules are those of the network as it was, not of what its record alone says.
+        let bridge = network.and_then(|network| network.firewall_bridge());
+        if let (Some(firewall), Some(bridge)) = (firewall, bridge)
+            && let Err(error) = self.remove_rules(firewall, &bridge)
+        {
             tracing::warn!(network = record.name, %error, "rules could not be removed");
         }
         let mut host = lock(&self.host);
@@ -194,11 +211,9 @@ impl Networks {
         }
     }
 
-    fn remove_rules(&self, bridge: Option<Bridge>) -> Result<(), Error> {
-        let (Some(firewall), Some(bridge)) = (&self.firewall, bridge) else { return Ok(()) };
-        let mut firewall = lock(firewall);
+    fn remove_rules(&self, mut firewall: MutexGuard<'_, Firewall>, bridge: &Bridge) -> Result<(), Error> {
         let (bridges, redirections) = self.state().firewall();
-        let removed = firewall.remove_bridge(&bridge, &bridges);
+        let removed = firewall.remove_bridge(bridge, &bridges);
         // They may not be there: a network that could not be made, or a firewall that something else flushed.
         removed.or_else(|_| firewall.replace(&bridges, &redirections))
     }

@@ -74,6 +74,21 @@ fn remove_network_takes_bridge_rules_and_subnet_with_it() {
 }
 
 #[test]
+fn networks_that_come_and_go_are_no_damage_to_the_rules() {
+    on_machine(|| {
+        let engine = Engine::new();
+        for name in ["lab", "other"] {
+            engine.networks.create(NetworkRequest::new(name)).unwrap();
+            assert_eq!(engine.networks.verify_rules().unwrap(), network::RulesState::Intact, "{name} came");
+        }
+        for name in ["lab", "other"] {
+            engine.networks.remove(name).unwrap();
+            assert_eq!(engine.networks.verify_rules().unwrap(), network::RulesState::Intact, "{name} went");
+        }
+    });
+}
+
+#[test]
 fn create_or_remove_what_cannot_be_is_refused() {
     on_machine(|| {
         let engine = Engine::new();
