@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     /// The folders of cache mounts.
     pub(crate) caches: CacheFolders,
     /// Commands that may run at the same time.
-    pub(crate) commands: Semaphore,
+    pub(crate) commands: Arc<Semaphore>,
 }
 
 /// The part of the disk that results of builds may take which no image has.
@@ -72,8 +72,9 @@ impl Shared {
         if going.is_empty() {
             return Ok(Pruned::default());
         }
-        let (mut pruned, folders) = (self.cache.release_all(&going)?, self.caches.remove(&going)?);
+        let mut pruned = self.cache.release_all(&going)?;
         self.forget_listings()?;
+        let folders = self.caches.remove(&going)?;
         pruned.ids.extend(folders.ids);
         pruned.reclaimed += folders.reclaimed;
         Ok(pruned)
@@ -130,7 +131,7 @@ impl Builder {
             folder: folder.to_owned(),
             secrets: Work::open(&run.join("secrets"))?,
             turns: InFlight::default(),
-            commands: Semaphore::new(processors.max(2) * 2),
+            commands: Arc::new(Semaphore::new(processors.max(2) * 2)),
         };
         shared.forget_listings()?;
         shared.forget_contexts()?;

@@ -1,5 +1,6 @@
 //! What a build needs of an engine.
 
+use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ pub struct Command {
     pub temporary: Vec<(String, i64)>,
     /// A stream socket for its output, in Docker's frames.
     pub output: OwnedFd,
+    /// What has to be there for as long as anything of it runs, also where nobody waits for its end any more.
+    pub held: Box<dyn Any + Send>,
 }
 
 /// A file or folder of the host that a command sees.

@@ -1,7 +1,7 @@
 //! What a build is asked for.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::build::Limits;
@@ -101,7 +101,6 @@ pub enum NoCache {
 #[derive(Debug)]
 pub struct Context {
     pub(crate) root: Root,
-    pub(crate) path: PathBuf,
     pub(crate) ignore: Option<Matcher>,
     /// By which what is known of its files is kept; none where they are new in each build.
     pub(crate) memory: Option<String>,
@@ -114,14 +113,14 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened, or is another one.
-    pub fn folder(path: PathBuf, (device, inode): (u64, u64)) -> std::io::Result<Self> {
-        let root = Root::at(&path)?;
+    pub fn folder(path: &Path, (device, inode): (u64, u64)) -> std::io::Result<Self> {
+        let root = Root::at(path)?;
         let stat = rustix::fs::fstat(&root)?;
         if (stat.st_dev, stat.st_ino) != (device, inode) {
             return Err(std::io::ErrorKind::NotFound.into());
         }
         let memory = Some(oci::Digest::of(path.as_os_str().as_encoded_bytes()).hex().to_owned());
-        Ok(Self { root, path, ignore: None, memory, _folder: None })
+        Ok(Self { root, ignore: None, memory, _folder: None })
     }
 
     /// A folder that goes when the last use of it is over.
@@ -129,8 +128,7 @@ impl Context {
     /// # Errors
     /// When it cannot be opened.
     pub fn work(folder: WorkFolder) -> std::io::Result<Self> {
-        let path = folder.path().to_owned();
-        Ok(Self { root: Root::at(&path)?, path, ignore: None, memory: None, _folder: Some(folder) })
+        Ok(Self { root: Root::at(folder.path())?, ignore: None, memory: None, _folder: Some(folder) })
     }
 
     /// Without the files that a `.dockerignore` hides.

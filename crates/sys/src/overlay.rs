@@ -89,7 +89,11 @@ fn attached_part(mount: &DetachedMount, place: &OwnedFd) -> Result<DetachedMount
         mount.attach(&top)?;
         DetachedMount::copy_of(place, Depth::Single)
     };
-    std::thread::scope(|scope| scope.spawn(copy).join().expect("system calls do not panic"))
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, copy);
+        let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
+        thread.join().expect("system calls do not panic")
+    })
 }
 
 /// Puts layers below an overlay that is being configured, the topmost first.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::note::{ELSEWHERE, Identity, Note};
+use super::note::{Identity, Note};
 
 /// Differences of an operation that are told; the rest is counted.
 const MAX_TOLD: usize = 3;
@@ -45,7 +45,7 @@ fn difference(new: &Identity, old: &Identity) -> String {
             return format!("the content of {role} is another one");
         }
     }
-    if old.settings.iter().any(|(name, _)| name == ELSEWHERE) {
+    if old.is_from_elsewhere() {
         return "its result came from elsewhere, and is only for builds that look there".to_owned();
     }
     match new.settings.iter().find(|setting| !old.settings.contains(setting)) {

@@ -131,7 +131,11 @@ impl Cache {
     pub(crate) fn previous(&self, identity: &Identity) -> Option<(Digest, Digest)> {
         let entries = self.entries();
         let same = entries.iter().filter(|(_, entry)| {
-            entry.note.identity.operation == identity.operation && entry.note.layer.is_some()
+            let note = &entry.note;
+            // Of what is from elsewhere nobody has a list of files.
+            note.identity.operation == identity.operation
+                && note.layer.is_some()
+                && !note.identity.is_from_elsewhere()
         });
         let (key, entry) = same.max_by_key(|(_, entry)| entry.note.created)?;
         Some((key.clone(), entry.note.layer.clone()?))

@@ -24,6 +24,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Whether it is of a result that was found in a named source.
+    pub(crate) fn is_from_elsewhere(&self) -> bool {
+        self.settings.iter().any(|(name, _)| name == ELSEWHERE)
+    }
+
     /// The digest of it.
     pub(crate) fn key(&self) -> Digest {
         Digest::of(&serde_json::to_vec(&(VERSION, self)).expect("keys are texts"))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use image::manifest::{Descriptor, Document, MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE, Manifest, media};
 use oci::{Digest, Platform};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 use serde_json::{Value, json};
 use sys::root::Root;
 
@@ -145,17 +145,21 @@ impl CacheFolder {
     pub(super) fn tag(&self, manifest: &Descriptor, tag: &str) -> io::Result<()> {
         let folder = self.folder("")?;
         self.write(&folder, "oci-layout", &mut &b"{\"imageLayoutVersion\":\"1.0.0\"}"[..])?;
-        let known = self.index().ok().flatten().unwrap_or_default();
+        let _lock = self.lock()?;
+        let mut index =
+            self.index()?.unwrap_or_else(|| json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX}));
         let mut entry = serde_json::to_value(manifest).map_err(io::Error::other)?;
         entry["annotations"] = json!({ TAG: tag });
-        let others = entries(&known).iter().filter(|other| !is_tagged(other, tag)).cloned();
+        let others = entries(&index).iter().filter(|other| !is_tagged(other, tag)).cloned();
         let manifests: Vec<Value> = others.chain([entry]).collect();
-        let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests});
+        let fields = index.as_object_mut().ok_or_else(|| io::Error::other("index.json is no index"))?;
+        fields.insert("manifests".to_owned(), manifests.into());
         self.write(&folder, "index.json", &mut index.to_string().as_bytes())
     }
 
     /// A folder in it, which is made where it is not there.
     fn folder(&self, path: &str) -> io::Result<OwnedFd> {
+        let _lock = self.lock()?;
         let mut done = PathBuf::new();
         for name in Path::new(path) {
             done.push(name);
@@ -164,6 +168,14 @@ impl CacheFolder {
             }
         }
         Ok(self.0.root.open_directory(path)?)
+    }
+
+    /// Waits until nobody else changes what is in it.
+    fn lock(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.0.root, ".", flags, Mode::empty())?;
+        rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
+        Ok(folder)
     }
 
     /// Gives what was made to whom the folder belongs to.
@@ -185,6 +197,7 @@ impl CacheFolder {
                 let (user, group) = self.0.owner;
                 Ok(rustix::fs::fchown(file.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
             })
+            .and_then(|()| file.sync_all())
             .and_then(|()| Ok(rustix::fs::renameat(folder, &draft, folder, name)?));
         if written.is_err() {
             let _ = rustix::fs::unlinkat(folder, &draft, AtFlags::empty());

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
-use dockerfile::plan::{Operation, VertexId};
+use dockerfile::plan::{Operation, Run, RunMount, VertexId};
+use dockerfile::syntax::{Network, Security};
 use image::manifest::{Descriptor, Manifest};
 use image::{Image, Ingest};
 use jiff::Timestamp;
@@ -85,17 +86,13 @@ impl Imports {
             };
             let vertex = progress.vertex(&format!("importing cache manifest from {name}")).await;
             progress.started(vertex).await;
-            let here = match source {
-                CacheSource::Registry(reference) => of_image(&reference.to_string()),
-                _ => None,
-            };
-            let found = match (here, source) {
-                (Some(here), _) => Ok(here),
-                (None, CacheSource::Folder { folder, entry }) => in_folder(&name, folder, entry).await,
-                (None, CacheSource::Registry(reference)) => {
-                    in_registry(host.as_ref(), reference, &platform).await
-                }
-                (None, CacheSource::Image(_)) => unreachable!("it was looked at"),
+            let found = match source {
+                CacheSource::Folder { folder, entry } => in_folder(&name, folder, entry).await,
+                CacheSource::Registry(reference) => match of_image(&reference.to_string()) {
+                    Some(here) => Ok(here),
+                    None => in_registry(host.as_ref(), reference, &platform).await,
+                },
+                CacheSource::Image(_) => unreachable!("it was looked at"),
             };
             let error = match found {
                 Ok(found) => {
@@ -125,8 +122,8 @@ impl Imports {
 
     /// Finds the result of a command by the history of an image.
     pub(crate) fn by_history(&self, job: &Job, id: VertexId, below: &[Digest]) -> Option<Imported> {
-        match job.plan.vertices[id.0].operation {
-            Operation::Run(_) => self.of_history(job, id, below).next(),
+        match &job.plan.vertices[id.0].operation {
+            Operation::Run(run) if history_tells_all(run) => self.of_history(job, id, below).next(),
             _ => None,
         }
     }
@@ -172,6 +169,15 @@ impl Imports {
             job.progress.tell(Event::Log { id: job.number(id), stream: 2, data }).await;
         }
     }
+}
+
+/// Whether the words of a command in a history say all that decides its result. Files that it is given, scripts among them, are
+/// not in there, nor are its network and what it may do.
+fn history_tells_all(run: &Run) -> bool {
+    let is_given_files = |mount: &RunMount| matches!(mount, RunMount::Bind { .. });
+    !run.mounts.iter().any(is_given_files)
+        && run.network == Network::Default
+        && run.security == Security::Sandbox
 }
 
 /// The history of an image's steps up to and with a vertex.

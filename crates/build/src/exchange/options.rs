@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oci::Reference;
+use oci::{Digest, Reference};
 
 use super::{CacheFolder, CachePlace, CacheSource, CacheTarget};
 use crate::error::Error;
@@ -41,7 +41,7 @@ impl CacheOptions {
             "local" => {
                 let folder = given.folder("src")?;
                 let tag = given.take("tag").unwrap_or_else(|| LATEST.to_owned());
-                CacheSource::Folder { folder, entry: given.take("digest").unwrap_or(tag) }
+                CacheSource::Folder { folder, entry: given.digest()?.unwrap_or(tag) }
             }
             _ => return Err(given.unknown()),
         };
@@ -109,6 +109,14 @@ impl Given {
                 Err(self.error(format!("ref {name}: a digest cannot be written to")))
             }
             _ => Ok(reference.or_latest()),
+        }
+    }
+
+    fn digest(&mut self) -> Result<Option<String>, Error> {
+        let Some(text) = self.take("digest") else { return Ok(None) };
+        match text.parse::<Digest>() {
+            Ok(_) => Ok(Some(text)),
+            Err(error) => Err(self.error(format!("digest {text}: {error}"))),
         }
     }
 

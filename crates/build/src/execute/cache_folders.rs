@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -133,7 +134,11 @@ impl CacheFolders {
         let lock = self.locks.lock(&Digest::of(name.as_bytes()));
         let Ok(locked) = lock.try_write() else { return Ok(false) };
         let (path, work) = (self.path(name), self.work.folder()?);
-        fs::rename(&path, work.path().join(name)).map_err(Error::io("remove", &path))?;
+        match fs::rename(&path, work.path().join(name)) {
+            // Somebody else removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            result => result.map_err(Error::io("remove", &path))?,
+        }
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         drop(locked);
         Ok(true)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dockerfile::mount::Sharing;
 use dockerfile::plan::{Owner, RunMount};
 use oci::Digest;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sys::Errno;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
@@ -89,37 +90,56 @@ impl Caches {
         let folder = shared.caches.path(name);
         let mut data = folder.join(DATA);
         if !data.is_dir() {
-            let new = new_folder(&folder, owner)?;
+            let new = NewFolder::make(&folder, owner)?;
             if let Some((tree, source)) = begins_with {
-                fill(shared, tree, source, &new)?;
+                fill(shared, tree, source, &new.path)?;
             }
-            data = keep(&new, data)?;
+            data = new.keep(data)?;
         }
         shared.caches.note_use(name, description);
         Ok(data)
     }
 }
 
-/// A new folder beside the place of a cache.
-fn new_folder(folder: &Path, owner: Owner) -> Result<PathBuf, Error> {
-    make_folder(folder)?;
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("new-{}-{number}", std::process::id()));
-    make_folder(&path)?;
-    chown(&path, Some(owner.uid), Some(owner.gid)).map_err(Error::io("set the owner of", &path))?;
-    let mode = fs::Permissions::from_mode(owner.mode);
-    fs::set_permissions(&path, mode).map_err(Error::io("set the mode of", &path))?;
-    Ok(path)
+/// A new folder beside the place of a cache. Dropping it removes it, unless it was kept.
+struct NewFolder {
+    path: PathBuf,
+    is_kept: bool,
 }
 
-/// Moves a new folder to its place; where somebody else was faster, theirs is the one.
-fn keep(new: &Path, data: PathBuf) -> Result<PathBuf, Error> {
-    match fs::rename(new, &data) {
-        Err(_) if data.is_dir() => {
-            sys::trash::delete(new).map_err(Error::io("remove", new))?;
-            Ok(data)
+impl NewFolder {
+    fn make(folder: &Path, owner: Owner) -> Result<Self, Error> {
+        make_folder(folder)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("new-{}-{number}", std::process::id()));
+        let new = Self { path, is_kept: false };
+        make_folder(&new.path)?;
+        chown(&new.path, Some(owner.uid), Some(owner.gid))
+            .map_err(Error::io("set the owner of", &new.path))?;
+        let mode = fs::Permissions::from_mode(owner.mode);
+        fs::set_permissions(&new.path, mode).map_err(Error::io("set the mode of", &new.path))?;
+        Ok(new)
+    }
+
+    /// Moves it to its place; where somebody else was faster, theirs is the one, also as long as nothing is in it.
+    fn keep(mut self, data: PathBuf) -> Result<PathBuf, Error> {
+        match renameat_with(CWD, &self.path, CWD, &data, RenameFlags::NOREPLACE) {
+            Ok(()) => self.is_kept = true,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Error::io("make folder", &data)(errno.into())),
         }
-        result => result.map_err(Error::io("make folder", &data)).map(|()| data),
+        Ok(data)
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        if let Err(error) = sys::trash::delete(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "left for the next start to remove");
+        }
     }
 }
 
@@ -200,5 +220,20 @@ mod tests {
         };
         let both = futures_util::future::try_join(tokio::spawn(take("a", "b")), tokio::spawn(take("b", "a")));
         tokio::time::timeout(Duration::from_secs(60), both).await.expect("one waits for the other").unwrap();
+    }
+
+    #[test]
+    fn folder_that_was_made_meanwhile_stays_and_one_that_is_given_up_goes() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, owner) = (place.path().join("cache"), Owner { uid: 0, gid: 0, mode: 0o755 });
+        let data = folder.join(DATA);
+        let (first, second) =
+            (NewFolder::make(&folder, owner).unwrap(), NewFolder::make(&folder, owner).unwrap());
+        fs::write(second.path.join("file"), "").unwrap();
+        first.keep(data.clone()).unwrap();
+        assert_eq!(second.keep(data.clone()).unwrap(), data);
+        assert!(!data.join("file").exists(), "somebody may use the empty one already");
+        drop(NewFolder::make(&folder, owner).unwrap());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

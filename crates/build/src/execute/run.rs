@@ -33,7 +33,7 @@ pub(crate) async fn run(
     check_allowed(job, run)?;
     let below = inputs.get(&Role::Base).map(|base| base.tree.clone());
     let shown = run.arguments.join(" ");
-    let _permit = job.shared.commands.acquire().await.expect("it is never closed");
+    let permit = Arc::clone(&job.shared.commands).acquire_owned().await.expect("it is never closed");
     let mut mounted = mounts::prepare(job, run, inputs).await?;
     let targets = mounted.targets();
     let (layer, stubs) = {
@@ -60,11 +60,11 @@ pub(crate) async fn run(
         mounts: std::mem::take(&mut mounted.mounts),
         temporary: mounted.temporary.clone(),
         output: theirs.into(),
+        held: Box::new((mounted, permit)),
     };
     let running = job.host.run(command);
     let (ended, ()) = tokio::join!(running, follow(ours, number, &job.progress));
     let end = ended.map_err(|source| Error::Run { command: shown.clone(), source })?;
-    drop(mounted);
     finish(job, shown, end, stubs).await
 }
 

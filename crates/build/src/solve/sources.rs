@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +82,10 @@ impl Tree {
     ) -> sys::Result<DetachedMount> {
         let mut below = match self {
             Self::Layers(layers) => shared.images.layer_trees(layers),
-            Self::Context(context) | Self::Folder(context) => vec![context.path.clone()],
+            // As it is open: what has its path by now may be something else.
+            Self::Context(context) | Self::Folder(context) => {
+                vec![format!("/proc/self/fd/{}", context.root.as_fd().as_raw_fd()).into()]
+            }
         };
         below.push(shared.folder.join("empty"));
         sys::overlay::part(sys::overlay::mount(&below, Some(folders_of_writes))?, path)

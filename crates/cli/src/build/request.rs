@@ -190,9 +190,10 @@ fn named_context(
 
 /// `path[:tag][@digest]`.
 fn layout(text: &str, failed: &dyn Fn(&str) -> Failure) -> Result<ContextSource, Failure> {
-    let (place, digest) = match text.split_once('@') {
-        Some((place, digest)) => (place, Some(digest)),
-        None => (text, None),
+    // A path may have the sign too.
+    let (place, digest) = match text.rsplit_once('@') {
+        Some((place, digest)) if digest.parse::<oci::Digest>().is_ok() => (place, Some(digest)),
+        _ => (text, None),
     };
     let (path, tag) = match place.rsplit_once(':') {
         Some((path, tag)) if !tag.contains('/') => (path, tag),

@@ -96,7 +96,9 @@ fn is_unchanged(download: &Download, known: &Condition) -> bool {
     let is_asked = *known != Condition::default();
     let strong = |tag: &str| tag.trim_start_matches("W/").to_owned();
     let tag = download.header("etag").map(strong);
-    is_asked && (download.status() == 304 || tag.is_some() && tag == known.etag.as_deref().map(strong))
+    let is_there = (200..300).contains(&download.status());
+    let is_same = tag.is_some() && tag == known.etag.as_deref().map(strong);
+    is_asked && (download.status() == 304 || is_there && is_same)
 }
 
 /// What the next question can be asked with. A time alone tells files apart only if nothing can have changed since within the

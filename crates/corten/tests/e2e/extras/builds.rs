@@ -280,6 +280,7 @@ fn quiet_build_that_fails_tells_why(bed: &Bed) {
     } else {
         assert!(text.contains("did not complete successfully: exit code: 3"), "{text}");
     }
+    assert!(text.lines().any(|line| line.ends_with("before")), "what it wrote: {text}");
 }
 
 fn unused_results_are_told_and_removed(bed: &Bed) {

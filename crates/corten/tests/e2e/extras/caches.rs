@@ -244,3 +244,20 @@ fn commit_that_is_known_is_not_fetched_again() {
     project.build(&bed, "made", &[]);
     assert_eq!(seen(&bed, "made", "cat /src/file"), "two");
 }
+
+#[test]
+fn command_that_is_given_files_is_not_found_by_its_words() {
+    let bed = bed();
+    let dockerfile = |script: &str| {
+        format!(
+            "FROM busybox\nRUN --mount=type=bind,source=file,target=/file cat /file > /bound\n\
+             RUN <<EOF\n#!/bin/sh\necho {script} > /written\nEOF\n"
+        )
+    };
+    let project = Project::new(&dockerfile("one")).file("file", "one\n");
+    project.build(&bed, "made", &[]);
+    project.write("Dockerfile", &dockerfile("two"));
+    project.write("file", "two\n");
+    let text = told(&project, &bed, &["-t", "again", "--cache-from", "made"]);
+    assert_eq!(seen(&bed, "again", "cat /bound /written"), "two\ntwo", "{text}");
+}

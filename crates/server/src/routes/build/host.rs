@@ -53,9 +53,9 @@ impl Host for EngineHost {
     fn run(&self, command: Command) -> BoxFuture<'static, Result<CommandEnd, Failure>> {
         let engine = self.engine.clone();
         async move {
-            let (step, output, layer) = step(command);
-            let mut running = engine.run_step(step, output, layer)?;
-            let (ended, layer) = running.ended().await;
+            let (step, output, kept) = step(command);
+            let mut running = engine.run_step(step, output, kept)?;
+            let (ended, (layer, _)) = running.ended().await;
             let StepEnd { exit_code, out_of_memory } = ended?;
             Ok(CommandEnd { layer, exit_code, out_of_memory })
         }
@@ -93,8 +93,11 @@ impl Host for EngineHost {
     }
 }
 
+/// What is there for as long as a command.
+type Kept = (build::WritableLayer, Box<dyn std::any::Any + Send>);
+
 /// A command as the engine runs it.
-fn step(command: Command) -> (Step, std::os::fd::OwnedFd, build::WritableLayer) {
+fn step(command: Command) -> (Step, std::os::fd::OwnedFd, Kept) {
     let limits = command.limits;
     let config = Config {
         cmd: Some(command.arguments.into()),
@@ -136,7 +139,7 @@ fn step(command: Command) -> (Step, std::os::fd::OwnedFd, build::WritableLayer) 
     };
     let mounts = command.mounts.into_iter().map(mount).collect();
     let step = Step { id: command.layer.id().to_owned(), config, host_config, binds, mounts };
-    (step, command.output, command.layer)
+    (step, command.output, (command.layer, command.held))
 }
 
 #[cfg(test)]

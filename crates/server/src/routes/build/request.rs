@@ -323,7 +323,7 @@ fn platform(text: &str) -> Result<Option<Platform>, Error> {
 /// A folder on this machine, if it is the one that the client sees there.
 fn folder_of(source: &ContextSource) -> Result<Context, Error> {
     let (path, identity) = place_of(source)?;
-    Context::folder(path.clone(), identity).map_err(|_| missing(&path))
+    Context::folder(&path, identity).map_err(|_| missing(&path))
 }
 
 /// The path of a folder, with its device and inode.
