@@ -192,7 +192,7 @@ fn named_context(
 fn layout(text: &str, failed: &dyn Fn(&str) -> Failure) -> Result<ContextSource, Failure> {
     // A path may have the sign too.
     let (place, digest) = match text.rsplit_once('@') {
-        Some((place, digest)) if digest.parse::<oci::Digest>().is_ok() => (place, Some(digest)),
+        Some((place, digest)) if digest.contains(':') && !digest.contains('/') => (place, Some(digest)),
         _ => (text, None),
     };
     let (path, tag) = match place.rsplit_once(':') {
