@@ -109,7 +109,7 @@ mod tests {
         let file = std::fs::File::create(folder.path().join("file")).expect("a file");
         // More names than fit into the first buffer.
         let long: Vec<Attribute> = (0..9)
-            .map(|number| (format!("trusted.{number}{}", "x".repeat(100)).into_bytes(), vec![7; 300]))
+            .map(|number| (format!("user.{number}{}", "x".repeat(100)).into_bytes(), vec![7; 300]))
             .collect();
         set(file.as_fd(), &long).expect("attributes");
         assert_eq!(read(file.as_fd()).expect("attributes"), long);
