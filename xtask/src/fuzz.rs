@@ -18,7 +18,7 @@ use crate::tools::{cargo, command, describe, root, run as run_tool};
 /// What to fuzz, and for how long.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Seconds for each target [default: 60, or 20 for those of Dockerfiles, which do without files and processes]
+    /// Seconds for each target [default: 30, or 10 for those of Dockerfiles, which do without files and processes]
     #[arg(long)]
     seconds: Option<u32>,
     /// Only these targets
@@ -34,15 +34,15 @@ impl Options {
 
 /// As in `fuzz/src/main.rs`, and the seconds that each usually takes.
 const TARGETS: [(&str, u32); 9] = [
-    ("manifest", 60),
-    ("index", 60),
-    ("tar", 60),
-    ("decompress", 60),
-    ("unpack", 60),
-    ("context_archive", 60),
-    ("dockerfile", 20),
-    ("expand", 20),
-    ("ignore", 20),
+    ("manifest", 30),
+    ("index", 30),
+    ("tar", 30),
+    ("decompress", 30),
+    ("unpack", 30),
+    ("context_archive", 30),
+    ("dockerfile", 10),
+    ("expand", 10),
+    ("ignore", 10),
 ];
 
 /// What the compiler inserts for libFuzzer: counters of edges, their addresses, and comparisons.
