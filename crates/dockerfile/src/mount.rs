@@ -255,13 +255,9 @@ fn known<T: Copy>(
     })
 }
 
-/// As Go reads truth values.
 fn boolean(key: &str, value: &str) -> Result<bool, Problem> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Problem::Value { key: key.to_owned(), value: value.to_owned() }),
-    }
+    let problem = || Problem::Value { key: key.to_owned(), value: value.to_owned() };
+    oci::boolean::parse(value).ok_or_else(problem)
 }
 
 fn number(key: &'static str, value: String, radix: u32) -> Result<u32, Problem> {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use oci::boolean;
+
 use crate::error::Error;
 use crate::record::NetworkRecord;
 
@@ -57,7 +59,7 @@ impl NetworkRecord {
 
     /// A yes-or-no option; yes where it is not given.
     pub(crate) fn switch(&self, name: &str) -> bool {
-        self.options.get(name).and_then(|value| parse_switch(value)).unwrap_or(true)
+        self.options.get(name).and_then(|value| boolean::parse(value)).unwrap_or(true)
     }
 
     /// Bytes in a packet, where the network says so.
@@ -88,7 +90,7 @@ impl NetworkRecord {
 
 fn check(name: &str, value: &str) -> Result<(), Error> {
     let reason = match name {
-        ENABLE_ICC | ENABLE_MASQUERADE if parse_switch(value).is_none() => "it is neither true nor false",
+        ENABLE_ICC | ENABLE_MASQUERADE if boolean::parse(value).is_none() => "it is neither true nor false",
         HOST_BINDING if !value.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) => {
             "it is no IPv4 address"
         }
@@ -104,15 +106,6 @@ fn check(name: &str, value: &str) -> Result<(), Error> {
         _ => "this driver option is not supported",
     };
     Err(Error::InvalidOption { name: name.to_owned(), value: value.to_owned(), reason })
-}
-
-/// What Go's `strconv.ParseBool` takes, since that is what clients write.
-fn parse_switch(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// Whether the kernel and the firewall take it as an interface's name.

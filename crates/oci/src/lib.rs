@@ -2,6 +2,7 @@
 //!
 //! The runtime specification's types are `oci-spec`'s own, re-exported, so that one version of them is used everywhere.
 
+pub mod boolean;
 pub mod capability;
 pub mod config;
 pub mod defaults;

@@ -22,7 +22,7 @@ mod history;
 mod import;
 mod options;
 
-use oci::{Digest, Reference};
+use oci::{Digest, Reference, boolean};
 use serde::Serialize;
 
 use crate::cache::Identity;
@@ -94,8 +94,7 @@ impl Request {
     pub(crate) fn is_inline(&self) -> bool {
         let is_inline = |target: &CacheTarget| matches!(target.place, CachePlace::Inline);
         let argument = self.build_args.get("BUILDKIT_INLINE_CACHE");
-        let is_set = argument
-            .is_some_and(|value| matches!(value.as_str(), "1" | "t" | "T" | "true" | "True" | "TRUE"));
+        let is_set = argument.and_then(|value| boolean::parse(value)).unwrap_or_default();
         is_set || self.cache_to.iter().any(is_inline)
     }
 }

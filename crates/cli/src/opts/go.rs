@@ -2,13 +2,10 @@
 
 use crate::flag::InvalidValue;
 
-/// Reads a switch: `1 t T true TRUE True` and their opposites.
+/// Reads a switch.
 pub(crate) fn parse_bool(text: &str) -> Result<bool, InvalidValue> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(InvalidValue(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
-    }
+    let invalid = || InvalidValue(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"));
+    oci::boolean::parse(text).ok_or_else(invalid)
 }
 
 /// Reads a signed number, decimal or with a base prefix.

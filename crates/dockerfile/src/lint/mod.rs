@@ -80,7 +80,7 @@ impl Config {
             match key.trim() {
                 "skip" => config.skip = Choice::parse(value),
                 "experimental" => config.experimental = Choice::parse(value),
-                "error" => config.is_error = truth(value.trim()).ok_or_else(|| {
+                "error" => config.is_error = oci::boolean::parse(value.trim()).ok_or_else(|| {
                     bad(format!(
                         "failed to parse check option {part:?}: strconv.ParseBool: parsing {:?}: invalid syntax",
                         value.trim()
@@ -102,14 +102,6 @@ impl Config {
 
     fn counts(&self, rule: Rule) -> bool {
         if rule.is_experimental() { self.experimental.has(rule) } else { !self.skip.has(rule) }
-    }
-}
-
-fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

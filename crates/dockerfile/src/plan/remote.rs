@@ -150,11 +150,11 @@ fn set(field: &mut String, value: String, key: &str) -> Result<(), PlanProblem> 
 }
 
 fn switch(key: &str, value: &str) -> Result<bool, PlanProblem> {
-    match value {
-        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(PlanProblem::Git(format!("invalid {key} value: {value:?}"))),
+    if value.is_empty() {
+        return Ok(true);
     }
+    let problem = || PlanProblem::Git(format!("invalid {key} value: {value:?}"));
+    oci::boolean::parse(value).ok_or_else(problem)
 }
 
 /// The last part of an address's path; one that would lead elsewhere is none.
