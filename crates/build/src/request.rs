@@ -113,12 +113,8 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be opened, or is another one.
-    pub fn folder(path: &Path, (device, inode): (u64, u64)) -> std::io::Result<Self> {
-        let root = Root::at(path)?;
-        let stat = rustix::fs::fstat(&root)?;
-        if (stat.st_dev, stat.st_ino) != (device, inode) {
-            return Err(std::io::ErrorKind::NotFound.into());
-        }
+    pub fn folder(path: &Path, inode: (u64, u64)) -> std::io::Result<Self> {
+        let root = Root::at_inode(path, inode)?;
         let memory = Some(oci::Digest::of(path.as_os_str().as_encoded_bytes()).hex().to_owned());
         Ok(Self { root, ignore: None, memory, _folder: None })
     }

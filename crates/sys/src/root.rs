@@ -31,6 +31,16 @@ impl Root {
         Ok(Self { fd: rustix::fs::openat(CWD, path, flags, Mode::empty())? })
     }
 
+    /// Opens a directory as a root, if it is the one of this device and inode; whoever saw it may not mean what is there by now.
+    ///
+    /// # Errors
+    /// As `open(2)`; `ENOENT` when it is another one.
+    pub fn at_inode(path: &Path, (device, inode): (u64, u64)) -> Result<Self> {
+        let root = Self::at(path)?;
+        let stat = rustix::fs::fstat(&root)?;
+        if (stat.st_dev, stat.st_ino) == (device, inode) { Ok(root) } else { Err(Errno::NOENT) }
+    }
+
     /// Takes an open directory as a root.
     pub fn new(fd: OwnedFd) -> Self {
         Self { fd }

@@ -10,4 +10,4 @@ mod request;
 
 pub use event::{BuildEvent, BuildMessage};
 pub use options::{BuildOptions, CachePruneOptions, CachePruneResponse};
-pub use request::{BuildRequest, CacheOption, ContextSource, Limits, REQUEST_TYPE, Secret};
+pub use request::{BuildRequest, CacheOption, ContextSource, Limits, LocalFolder, REQUEST_TYPE, Secret};

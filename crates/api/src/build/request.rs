@@ -68,15 +68,8 @@ pub enum ContextSource {
     /// There are none.
     #[default]
     Empty,
-    /// A folder on the engine's machine. The engine refuses it (404) when what is there is not this folder.
-    Folder {
-        /// Its absolute path.
-        path: String,
-        /// Its device, as `stat(2)` says.
-        device: u64,
-        /// Its inode, as `stat(2)` says.
-        inode: u64,
-    },
+    /// A folder on the engine's machine.
+    Folder(LocalFolder),
     /// The tar that follows the request, maybe compressed. Only for the build's own context.
     Archive,
     /// A git repository or an address, as a `remote` of Docker's clients.
@@ -85,15 +78,23 @@ pub enum ContextSource {
     Image(String),
     /// An image in an OCI layout on the engine's machine (`oci-layout://…`), for contexts with names.
     Layout {
-        /// The absolute path of its folder.
-        path: String,
-        /// Its device, as `stat(2)` says.
-        device: u64,
-        /// Its inode, as `stat(2)` says.
-        inode: u64,
+        /// Its folder.
+        #[serde(flatten)]
+        folder: LocalFolder,
         /// The digest or the tag of the image.
         entry: String,
     },
+}
+
+/// A folder on the engine's machine. The engine refuses it (404) when what is there is not this folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalFolder {
+    /// Its absolute path.
+    pub path: String,
+    /// Its device, as `stat(2)` says.
+    pub device: u64,
+    /// Its inode, as `stat(2)` says.
+    pub inode: u64,
 }
 
 /// Where results of builds are or go.
@@ -105,7 +106,7 @@ pub struct CacheOption {
     /// What else is said, by name.
     pub attributes: BTreeMap<String, String>,
     /// The folder that `src` or `dest` names.
-    pub folder: Option<ContextSource>,
+    pub folder: Option<LocalFolder>,
 }
 
 /// A secret's value. Its `Debug` shows nothing of it.

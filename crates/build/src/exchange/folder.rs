@@ -36,12 +36,9 @@ impl CacheFolder {
     ///
     /// # Errors
     /// When it cannot be opened, or is another one.
-    pub fn open(path: PathBuf, (device, inode): (u64, u64)) -> io::Result<Self> {
-        let root = Root::at(&path)?;
+    pub fn open(path: PathBuf, inode: (u64, u64)) -> io::Result<Self> {
+        let root = Root::at_inode(&path, inode)?;
         let stat = rustix::fs::fstat(&root)?;
-        if (stat.st_dev, stat.st_ino) != (device, inode) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
         let owner = (stat.st_uid, stat.st_gid);
         Ok(Self(Arc::new(Inner { root, path, owner })))
     }
@@ -53,11 +50,7 @@ impl CacheFolder {
 
     /// The manifest of a tag or a digest, with its configuration.
     pub(super) fn manifest(&self, entry: &str) -> io::Result<(Manifest, Vec<u8>)> {
-        let digest = match entry.parse::<Digest>() {
-            Ok(digest) => digest,
-            Err(_) => self.tagged(entry)?,
-        };
-        let content = self.blob(&digest, MAX_MANIFEST_SIZE)?;
+        let content = self.blob(&self.resolve(entry)?, MAX_MANIFEST_SIZE)?;
         match Document::parse_any(&content, None).map_err(io::Error::other)? {
             Document::Manifest(manifest) => {
                 let config = self.blob(&manifest.config.digest, MAX_CONFIG_SIZE)?;
@@ -69,10 +62,7 @@ impl CacheFolder {
 
     /// The manifest of an image for a platform, by a tag or a digest, with its digest and its configuration.
     pub(crate) fn image(&self, entry: &str, platform: &Platform) -> io::Result<(Digest, Manifest, Vec<u8>)> {
-        let mut digest = match entry.parse::<Digest>() {
-            Ok(digest) => digest,
-            Err(_) => self.tagged(entry)?,
-        };
+        let mut digest = self.resolve(entry)?;
         for _ in 0..MAX_DEPTH {
             let content = self.blob(&digest, MAX_MANIFEST_SIZE)?;
             match Document::parse(&content, None).map_err(io::Error::other)? {
@@ -88,6 +78,14 @@ impl CacheFolder {
             }
         }
         Err(io::Error::other(format!("its lists are nested more than {MAX_DEPTH} deep")))
+    }
+
+    /// What a digest or a tag stands for. No tag has a colon.
+    fn resolve(&self, entry: &str) -> io::Result<Digest> {
+        match entry.contains(':') {
+            true => entry.parse().map_err(|error| io::Error::other(format!("digest {entry}: {error}"))),
+            false => self.tagged(entry),
+        }
     }
 
     fn tagged(&self, tag: &str) -> io::Result<Digest> {
@@ -260,6 +258,8 @@ mod tests {
         assert_eq!(folder.manifest("other").unwrap().1, b"other");
         assert_eq!(folder.manifest(other.as_str()).unwrap().1, b"other");
         assert_eq!(folder.manifest("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let error = folder.manifest("sha256:12").unwrap_err().to_string();
+        assert_eq!(error, "digest sha256:12: invalid checksum digest length");
         let names = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".corten")));
     }

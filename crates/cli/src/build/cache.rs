@@ -13,18 +13,18 @@ use crate::opts::csv_fields;
 /// `--cache-from`.
 pub(super) fn sources(specs: &[String], host: &Host) -> Result<Vec<CacheOption>, Failure> {
     let find = |path: &Path| Ok(path.to_owned());
-    options("--cache-from", specs, |flag, option| place(flag, option, "src", host, &find))
+    options("--cache-from", specs, |flag, option| placed(flag, option, "src", host, &find))
 }
 
 /// `--cache-to`. Folders that are not there are made, so that they belong to whoever asks.
 pub(super) fn targets(specs: &[String], host: &Host) -> Result<Vec<CacheOption>, Failure> {
     let make = |path: &Path| std::fs::create_dir_all(path).map(|()| path.to_owned());
-    options("--cache-to", specs, |flag, option| place(flag, option, "dest", host, &make))
+    options("--cache-to", specs, |flag, option| placed(flag, option, "dest", host, &make))
 }
 
 /// The images that `--cache-from` names, which is all that other engines understand.
 pub(super) fn images(specs: &[String]) -> Result<Vec<String>, Failure> {
-    let found = options("--cache-from", specs, |_, _| Ok(()))?;
+    let found = options("--cache-from", specs, |_, option| Ok(Some(option)))?;
     let image = |option: CacheOption| match (option.kind.as_str(), option.attributes.get("ref")) {
         ("registry", Some(name)) if option.attributes.len() == 1 => Ok(name.clone()),
         (kind, _) => Err(Failure::message(format!(
@@ -37,17 +37,17 @@ pub(super) fn images(specs: &[String]) -> Result<Vec<String>, Failure> {
 /// A folder, found or made.
 type Find<'a> = &'a dyn Fn(&Path) -> std::io::Result<std::path::PathBuf>;
 
-/// Adds the folder that an attribute names.
-fn place(
+/// An option with the folder that an attribute names; `None` for one where results are looked for in vain.
+fn placed(
     flag: &str,
-    option: &mut CacheOption,
+    option: CacheOption,
     name: &str,
     host: &Host,
     find: Find<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<CacheOption>, Failure> {
     let path = match option.attributes.get(name) {
         Some(path) if option.kind == "local" => Path::new(path),
-        _ => return Ok(()),
+        _ => return Ok(Some(option)),
     };
     let failed = |reason: &str| Failure::message(format!("{flag} {name}={}: {reason}", path.display()));
     if !matches!(host, Host::Unix(_)) {
@@ -56,10 +56,7 @@ fn place(
     let found = find(path).and_then(|path| path.canonicalize());
     match found {
         Ok(path) if !path.is_dir() => Err(failed("not a directory")),
-        Ok(path) => {
-            option.folder = Some(context::folder(&path)?);
-            Ok(())
-        }
+        Ok(path) => Ok(Some(CacheOption { folder: Some(context::folder(&path)?), ..option })),
         // A cache that is not there yet is looked for in vain, which is no failure.
         Err(error) if flag == "--cache-from" && error.kind() == std::io::ErrorKind::NotFound => {
             eprintln!(
@@ -67,25 +64,23 @@ fn place(
                 path.display(),
                 io_text(&error)
             );
-            option.kind.clear();
-            Ok(())
+            Ok(None)
         }
         Err(error) => Err(failed(&io_text(&error))),
     }
 }
 
-/// All options; those whose kind was cleared are left out.
+/// All options, as `complete` makes them; without those of which it makes nothing.
 fn options(
     flag: &str,
     specs: &[String],
-    mut complete: impl FnMut(&str, &mut CacheOption) -> Result<(), Failure>,
+    complete: impl Fn(&str, CacheOption) -> Result<Option<CacheOption>, Failure>,
 ) -> Result<Vec<CacheOption>, Failure> {
     let mut found = Vec::new();
     for spec in specs.iter().filter(|spec| !spec.is_empty()) {
         let failed = |reason: String| Failure::message(format!("{flag} {spec}: {reason}"));
-        for mut option in parse(spec).map_err(failed)? {
-            complete(flag, &mut option)?;
-            found.extend(Some(option).filter(|option| !option.kind.is_empty()));
+        for option in parse(spec).map_err(failed)? {
+            found.extend(complete(flag, option)?);
         }
     }
     Ok(found)
@@ -113,8 +108,6 @@ fn of_image(name: String) -> CacheOption {
 
 #[cfg(test)]
 mod tests {
-    use api::build::ContextSource;
-
     use super::*;
 
     fn here() -> Host {
@@ -145,9 +138,7 @@ mod tests {
         assert!(targets(&words(&[&spec]), &far).unwrap_err().to_string().contains("on another machine"));
         assert!(!dest.exists());
         let found = targets(&words(&[&spec]), &here()).unwrap();
-        assert!(
-            matches!(&found[0].folder, Some(ContextSource::Folder { path, .. }) if Path::new(path).ends_with("a/b"))
-        );
+        assert!(Path::new(&found[0].folder.as_ref().unwrap().path).ends_with("a/b"));
         let missing = format!("type=local,src={}/none", place.path().display());
         assert_eq!(sources(&words(&[&missing, "b"]), &here()).unwrap().len(), 1);
     }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use api::build::ContextSource;
+use api::build::LocalFolder;
 use dockerfile::syntax::text;
 
 use crate::failure::{Failure, io_text};
@@ -84,11 +84,11 @@ pub(super) fn is_remote(text: &str) -> bool {
 }
 
 /// A folder as the engine of this machine is told of it.
-pub(super) fn folder(path: &Path) -> Result<ContextSource, Failure> {
+pub(super) fn folder(path: &Path) -> Result<LocalFolder, Failure> {
     let failed = |reason: &str| Failure::message(format!("{}: {reason}", path.display()));
     let metadata = std::fs::metadata(path).map_err(|error| failed(&io_text(&error)))?;
     let text = path.to_str().ok_or_else(|| failed("the path is not UTF-8"))?.to_owned();
-    Ok(ContextSource::Folder { path: text, device: metadata.dev(), inode: metadata.ino() })
+    Ok(LocalFolder { path: text, device: metadata.dev(), inode: metadata.ino() })
 }
 
 fn local(argument: &Path, file: &str) -> Result<Context, String> {

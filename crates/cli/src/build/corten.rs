@@ -228,8 +228,8 @@ mod tests {
         assert!(line.starts_with("POST /v") && line.contains("/build "), "{line}");
         let request: BuildRequest = serde_json::from_slice(body).unwrap();
         assert_eq!(request.dockerfile.as_deref(), Some("FROM scratch\n"));
-        let ContextSource::Folder { path, .. } = request.context else { panic!("{:?}", request.context) };
-        assert_eq!(Path::new(&path), folder.path().join("c").canonicalize().unwrap());
+        let ContextSource::Folder(found) = request.context else { panic!("{:?}", request.context) };
+        assert_eq!(Path::new(&found.path), folder.path().join("c").canonicalize().unwrap());
         assert_eq!(std::fs::read_to_string(id).unwrap(), "sha256:c");
         let told: serde_json::Value = serde_json::from_slice(&std::fs::read(metadata).unwrap()).unwrap();
         assert_eq!(told["containerimage.digest"], "sha256:m");

@@ -144,7 +144,7 @@ fn source(context: &Context, host: &Host) -> Result<ContextSource, Failure> {
     match (&context.place, host) {
         (Place::Empty, _) => Ok(ContextSource::Empty),
         (Place::Remote(address), _) => Ok(ContextSource::Remote(address.clone())),
-        (Place::Folder(path), Host::Unix(_)) => context::folder(path),
+        (Place::Folder(path), Host::Unix(_)) => context::folder(path).map(ContextSource::Folder),
         (Place::Folder(_) | Place::Stdin(_), _) => Ok(ContextSource::Archive),
     }
 }
@@ -183,7 +183,7 @@ fn named_context(
     }
     let path = Path::new(value).canonicalize().map_err(|error| failed(&crate::failure::io_text(&error)))?;
     match path.is_dir() {
-        true => context::folder(&path),
+        true => context::folder(&path).map(ContextSource::Folder),
         false => Err(failed("not a directory")),
     }
 }
@@ -199,13 +199,14 @@ fn layout(text: &str, failed: &dyn Fn(&str) -> Failure) -> Result<ContextSource,
         Some((path, tag)) if !tag.contains('/') => (path, tag),
         _ => (place, "latest"),
     };
+    if let Some(digest) = digest {
+        digest.parse::<oci::Digest>().map_err(|error| failed(&format!("digest {digest}: {error}")))?;
+    }
     let entry = digest.unwrap_or(tag).to_owned();
     let path = Path::new(path).canonicalize().map_err(|error| failed(&crate::failure::io_text(&error)))?;
-    match context::folder(&path)? {
-        ContextSource::Folder { path, device, inode } if Path::new(&path).is_dir() => {
-            Ok(ContextSource::Layout { path, device, inode, entry })
-        }
-        _ => Err(failed("not a directory")),
+    match path.is_dir() {
+        true => Ok(ContextSource::Layout { folder: context::folder(&path)?, entry }),
+        false => Err(failed("not a directory")),
     }
 }
 
@@ -295,9 +296,9 @@ mod tests {
         );
         assert_eq!((request.platform.as_str(), request.annotations), ("linux/amd64", vec!["k=v".into()]));
         assert_eq!((request.dockerfile.as_deref(), request.ignore.as_deref()), (Some("FROM x\n"), Some("a")));
-        let ContextSource::Folder { path, inode, .. } = request.context else { panic!() };
-        assert_eq!(path, folder.path().to_str().unwrap());
-        assert_ne!(inode, 0);
+        let ContextSource::Folder(found) = request.context else { panic!() };
+        assert_eq!(found.path, folder.path().to_str().unwrap());
+        assert_ne!(found.inode, 0);
     }
 
     #[test]
@@ -332,14 +333,14 @@ mod tests {
             Ok::<_, String>(found.into_values().next().unwrap())
         };
         let path = format!("a={}", folder.path().display());
-        assert!(matches!(of(&path, here()), Ok(ContextSource::Folder { .. })));
+        assert!(matches!(of(&path, here()), Ok(ContextSource::Folder(_))));
         assert!(of(&path, there()).unwrap_err().ends_with("the engine is on another machine"));
         let image = "docker-image://alpine:3";
         assert_eq!(of(&format!("a={image}"), there()), Ok(ContextSource::Image(image.into())));
         assert_eq!(of("a=https://x/y.git", there()), Ok(ContextSource::Remote("https://x/y.git".into())));
-        for (end, expected) in
-            [("", "latest"), (":1.2", "1.2"), ("@sha256:ab", "sha256:ab"), (":1@sha256:ab", "sha256:ab")]
-        {
+        let digest = oci::Digest::of(b"").to_string();
+        let (alone, after) = (format!("@{digest}"), format!(":1@{digest}"));
+        for (end, expected) in [("", "latest"), (":1.2", "1.2"), (&alone, &digest), (&after, &digest)] {
             let spec = format!("a=oci-layout://{}{end}", folder.path().display());
             let Ok(ContextSource::Layout { entry, .. }) = of(&spec, here()) else { panic!("{spec}") };
             assert_eq!(entry, expected);

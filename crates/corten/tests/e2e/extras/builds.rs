@@ -467,8 +467,11 @@ fn image_in_a_layout_is_a_named_context() {
     project.build(&bed, "copied", &["--build-context", &from]);
     assert_eq!(seen(&bed, "copied", "cat /copied"), "layout");
     assert_eq!(images(), before + 1);
-    let target = format!("{from}-");
-    assert!(project.fails(&bed, &["--build-context", &target]).contains("read the OCI layout"));
+    let wrong = format!("{from}-");
+    let refused = project.fails(&bed, &["--build-context", &wrong]);
+    assert!(refused.contains(&format!("digest {digest}-: invalid checksum digest format")), "{refused}");
+    let missing = format!("base=oci-layout://{}@sha256:{:064}", layout.display(), 0);
+    assert!(project.fails(&bed, &["--build-context", &missing]).contains("read the OCI layout"));
     let first = Project::new("FROM base\nCOPY more /\n").file("more", "more\n");
     first.build(&bed, "based", &["--build-context", &from]);
     assert_eq!(seen(&bed, "based", "cat /made /more; echo $A"), "layout\nmore\nof-layout");

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::build::{BuildOptions, BuildRequest, CacheOption, ContextSource};
+use api::build::{BuildOptions, BuildRequest, CacheOption, ContextSource, LocalFolder};
 use base64::Engine as _;
 use build::{
     CacheFolder, CacheOptions, CacheSource, Context, NamedSource, NoCache, Request, Secret, WorkFolder,
@@ -174,7 +174,10 @@ fn asked_of(
                 given.clone().map_or_else(|| ignore(&context, &asked.name), |given| Ok(Some(given)))?;
             Some(context.without(ignore))
         }
-        source => Some(folder_of(source)?.without(given.clone())),
+        ContextSource::Folder(folder) => Some(context_folder(folder)?.without(given.clone())),
+        ContextSource::Image(_) | ContextSource::Layout { .. } => {
+            return Err(Error::BadRequest("the context must be files and not an image".to_owned()));
+        }
     };
     let (name, dockerfile) = match (asked.dockerfile.clone().map(String::into_bytes).or(found), &context) {
         (Some(text), _) => (asked.name.clone(), text),
@@ -209,12 +212,15 @@ fn request(
                 let name = image.strip_prefix("docker-image://").unwrap_or(&image);
                 NamedSource::Image(name.to_owned())
             }
-            ContextSource::Layout { path, device, inode, entry } => {
-                let (path, identity) = place_of(&ContextSource::Folder { path, device, inode })?;
-                let folder = CacheFolder::open(path.clone(), identity).map_err(|_| missing(&path))?;
-                NamedSource::Layout { folder, entry }
+            ContextSource::Layout { folder, entry } => {
+                NamedSource::Layout { folder: cache_folder(&folder)?, entry }
             }
-            source => NamedSource::Files(Arc::new(folder_of(&source)?)),
+            ContextSource::Folder(folder) => NamedSource::Files(Arc::new(context_folder(&folder)?)),
+            ContextSource::Empty | ContextSource::Archive => {
+                return Err(Error::BadRequest(format!(
+                    "context {name} must be a folder, an image or a remote"
+                )));
+            }
         };
         Ok::<_, Error>((name, source))
     };
@@ -252,11 +258,7 @@ fn request(
 
 /// A place of results, with its folder.
 fn cache(option: CacheOption) -> Result<CacheOptions, Error> {
-    let open = |source: &ContextSource| {
-        let (path, identity) = place_of(source)?;
-        CacheFolder::open(path.clone(), identity).map_err(|_| missing(&path))
-    };
-    let folder = option.folder.as_ref().map(open).transpose()?;
+    let folder = option.folder.as_ref().map(cache_folder).transpose()?;
     Ok(CacheOptions { kind: option.kind, attributes: option.attributes, folder })
 }
 
@@ -320,19 +322,21 @@ fn platform(text: &str) -> Result<Option<Platform>, Error> {
     (!text.is_empty()).then(|| parse(text)).transpose()
 }
 
-/// A folder on this machine, if it is the one that the client sees there.
-fn folder_of(source: &ContextSource) -> Result<Context, Error> {
-    let (path, identity) = place_of(source)?;
-    Context::folder(&path, identity).map_err(|_| missing(&path))
+/// Files in a folder of this machine, if it is the one that the client sees there.
+fn context_folder(folder: &LocalFolder) -> Result<Context, Error> {
+    let path = absolute(folder)?;
+    Context::folder(path, (folder.device, folder.inode)).map_err(|_| missing(path))
 }
 
-/// The path of a folder, with its device and inode.
-fn place_of(source: &ContextSource) -> Result<(PathBuf, (u64, u64)), Error> {
-    let ContextSource::Folder { path, device, inode } = source else {
-        return Err(Error::BadRequest("a context must be a folder".to_owned()));
-    };
-    let path = PathBuf::from(path);
-    if path.is_absolute() { Ok((path, (*device, *inode))) } else { Err(missing(&path)) }
+/// Results or images in a folder of this machine, if it is the one that the client sees there.
+fn cache_folder(folder: &LocalFolder) -> Result<CacheFolder, Error> {
+    let path = absolute(folder)?;
+    CacheFolder::open(path.to_owned(), (folder.device, folder.inode)).map_err(|_| missing(path))
+}
+
+fn absolute(folder: &LocalFolder) -> Result<&Path, Error> {
+    let path = Path::new(&folder.path);
+    if path.is_absolute() { Ok(path) } else { Err(missing(path)) }
 }
 
 fn missing(path: &Path) -> Error {
