@@ -77,28 +77,31 @@ impl Caches {
         }
     }
 
-    /// The folder of a mount. Where there is none yet, it begins with the files at a path of a tree.
-    pub(super) fn folder(
-        &self,
-        shared: &Shared,
-        at: usize,
-        begins_with: Option<(&Tree, &str)>,
-        owner: Owner,
-        description: String,
-    ) -> Result<PathBuf, Error> {
-        let name = &self.names[&at];
-        let folder = shared.caches.path(name);
-        let mut data = folder.join(DATA);
-        if !data.is_dir() {
-            let new = NewFolder::make(&folder, owner)?;
-            if let Some((tree, source)) = begins_with {
-                fill(shared, tree, source, &new.path)?;
-            }
-            data = new.keep(data)?;
-        }
-        shared.caches.note_use(name, description);
-        Ok(data)
+    /// The name of the folder of a mount.
+    pub(super) fn name(&self, at: usize) -> String {
+        self.names[&at].clone()
     }
+}
+
+/// The folder of this name. Where there is none yet, it begins with the files at a path of a tree. Blocks.
+pub(super) fn folder(
+    shared: &Shared,
+    name: &str,
+    begins_with: Option<(&Tree, &str)>,
+    owner: Owner,
+    description: String,
+) -> Result<PathBuf, Error> {
+    let folder = shared.caches.path(name);
+    let mut data = folder.join(DATA);
+    if !data.is_dir() {
+        let new = NewFolder::make(&folder, owner)?;
+        if let Some((tree, source)) = begins_with {
+            fill(shared, tree, source, &new.path)?;
+        }
+        data = new.keep(data)?;
+    }
+    shared.caches.note_use(name, description);
+    Ok(data)
 }
 
 /// A new folder beside the place of a cache. Dropping it removes it, unless it was kept.

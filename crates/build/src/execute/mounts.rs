@@ -11,7 +11,7 @@ use dockerfile::plan::{Owner, Role, Run, RunMount};
 use sys::Errno;
 use tokio::task::spawn_blocking;
 
-use super::caches::Caches;
+use super::caches::{self, Caches};
 use super::copy::copy_of;
 use super::layer::WritableLayer;
 use crate::error::Error;
@@ -68,10 +68,15 @@ pub(super) async fn prepare(
                 }
             }
             RunMount::Cache { id, source, target, is_read_only, owner, .. } => {
-                let input = input.map(|input| (&input.tree, source.as_str()));
+                let begins_with = input.map(|input| (input.tree.clone(), source.clone()));
                 let command = run.arguments.join(" ");
                 let description = format!("cached mount {target} from exec {command} with id {id:?}");
-                let folder = caches.folder(&job.shared, at, input, *owner, description)?;
+                let (shared, name, owner) = (Arc::clone(&job.shared), caches.name(at), *owner);
+                let make = move || {
+                    let begins_with = begins_with.as_ref().map(|(tree, source)| (tree, source.as_str()));
+                    caches::folder(&shared, &name, begins_with, owner, description)
+                };
+                let folder = spawn_blocking(make).await.expect("making a folder does not panic")?;
                 mounted.bind(folder, target, *is_read_only);
             }
             RunMount::Tmpfs { target, size } => mounted.temporary.push((target.clone(), *size)),
