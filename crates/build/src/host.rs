@@ -3,18 +3,14 @@
 use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use api::build::Limits;
 use futures_util::future::BoxFuture;
 use oci::{Platform, Reference};
-use registry::{Credentials, Registry};
+use registry::{Credentials, ProgressSink, Registry};
 
 use crate::error::Failure;
 use crate::execute::WritableLayer;
-
-/// Where the progress of a pull goes: what, bytes done, bytes in all. Must not block.
-pub type PullSink = Arc<dyn Fn(&str, &str, u64, u64) + Send + Sync>;
 
 /// What a build needs of an engine. Dropping a future cancels what it does.
 pub trait Host: Send + Sync + 'static {
@@ -32,7 +28,7 @@ pub trait Host: Send + Sync + 'static {
         &self,
         reference: Reference,
         platform: Platform,
-        progress: PullSink,
+        progress: ProgressSink,
     ) -> BoxFuture<'static, Result<(), Failure>>;
 }
 

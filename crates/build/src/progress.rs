@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dockerfile::plan::Plan;
 use jiff::Timestamp;
+use registry::ProgressSink;
 use tokio::sync::mpsc;
 
 /// Events that may wait for whoever shows them; then the build waits.
@@ -112,6 +113,20 @@ impl Progress {
     /// Tells how far something is, unless nobody has time to hear it.
     pub(crate) fn try_tell(&self, event: Event) {
         let _ = self.sender.try_send(event);
+    }
+
+    /// Where a transfer from or to a registry is told of, as what a vertex does.
+    pub(crate) fn of_transfer(&self, vertex: u32) -> ProgressSink {
+        let progress = self.clone();
+        Arc::new(move |told: registry::Progress| {
+            let detail = told.detail.unwrap_or_default();
+            let status = told.status.as_str();
+            let is_done =
+                matches!(status, "Pull complete" | "Already exists" | "Pushed" | "Layer already exists");
+            let item = format!("{} {status}", told.id.as_deref().unwrap_or_default()).trim().to_owned();
+            let (current, total) = (detail.current, detail.total);
+            progress.try_tell(Event::Status { id: vertex, item, current, total, is_done });
+        })
     }
 
     /// A new vertex that is no part of a plan.

@@ -34,8 +34,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 async fn fetch(http: &Http, folder: &TempDir) -> Result<Fetched, String> {
-    let fetched = http::fetch(&client(), http, folder.path(), silent()).await;
-    fetched.map_err(|error| {
+    let fetched = http::fetch(&client(), http, &Condition::default(), folder.path(), silent()).await;
+    fetched.map(Option::unwrap).map_err(|error| {
         assert_eq!(names(folder.path()), Vec::<String>::new(), "something is left");
         error.to_string()
     })
@@ -54,7 +54,8 @@ async fn file_comes_with_time_and_mode_and_its_progress_is_told() {
     let log = Arc::clone(&told);
     let progress: Progress = Arc::new(move |count, total| log.lock().unwrap().push((count, total)));
     let wanted = http(server.url("/moved?x=y"), "moved");
-    let fetched = http::fetch(&client(), &wanted, folder.path(), progress).await.unwrap();
+    let none = Condition::default();
+    let fetched = http::fetch(&client(), &wanted, &none, folder.path(), progress).await.unwrap().unwrap();
     assert_eq!(
         (fetched.name.as_str(), fetched.size, fetched.digest),
         ("moved", 3 << 20, Digest::of(&content))
@@ -136,8 +137,8 @@ async fn file_that_is_there_already_stays() {
     let server = Server::start(|_| Answer::ok(CONTENT));
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/etc/hostname", folder.path().join("a")).unwrap();
-    let error =
-        http::fetch(&client(), &http(server.url("/"), "a"), folder.path(), silent()).await.unwrap_err();
+    let (wanted, none) = (http(server.url("/"), "a"), Condition::default());
+    let error = http::fetch(&client(), &wanted, &none, folder.path(), silent()).await.unwrap_err();
     assert!(error.to_string().ends_with("File exists (os error 17)"), "{error}");
     assert!(fs::symlink_metadata(folder.path().join("a")).unwrap().is_symlink());
 }
@@ -166,11 +167,10 @@ async fn file_that_did_not_change_does_not_come_again() {
         let first = fetch(&wanted, &folder).await.unwrap();
         assert_ne!(first.condition, Condition::default());
         let again = tempfile::tempdir().unwrap();
-        let second =
-            http::revalidate(&client(), &wanted, &first.condition, again.path(), silent()).await.unwrap();
+        let second = http::fetch(&client(), &wanted, &first.condition, again.path(), silent()).await.unwrap();
         assert_eq!((second, names(again.path())), (None, Vec::new()));
         let other = Condition { etag: Some("\"0\"".to_owned()), modified: None };
-        let third = http::revalidate(&client(), &wanted, &other, again.path(), silent()).await.unwrap();
+        let third = http::fetch(&client(), &wanted, &other, again.path(), silent()).await.unwrap();
         assert_eq!(third, Some(first));
     }
 }
@@ -195,9 +195,10 @@ async fn fetch_that_is_dropped_leaves_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     });
     let (client, wanted) = (client(), http(server.url("/"), "a"));
+    let none = Condition::default();
     tokio::select! {
         _ = beginning.recv() => {}
-        fetched = http::fetch(&client, &wanted, folder.path(), progress) => panic!("{fetched:?}"),
+        fetched = http::fetch(&client, &wanted, &none, folder.path(), progress) => panic!("{fetched:?}"),
     }
     let is_gone =
         testkit::eventually(Duration::from_secs(10), || names(folder.path()).is_empty().then_some(()));

@@ -5,6 +5,7 @@ use oci::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::key;
 use crate::solve::Made;
 
 /// The form of notes. Those of another one are not read: the results are made anew.
@@ -31,7 +32,7 @@ impl Identity {
 
     /// The digest of it.
     pub(crate) fn key(&self) -> Digest {
-        Digest::of(&serde_json::to_vec(&(VERSION, self)).expect("keys are texts"))
+        key::of(&(VERSION, self))
     }
 }
 

@@ -13,7 +13,6 @@ use tokio::task::spawn_blocking;
 
 use super::document::{self, Record};
 use super::folder::CacheFolder;
-use super::import::sink;
 use super::{CachePlace, CacheTarget};
 use crate::builder::Shared;
 use crate::error::{Error, Failure};
@@ -32,8 +31,8 @@ pub(crate) async fn export(
     progress: &Progress,
 ) -> Result<(), Error> {
     for target in &solved.request.cache_to {
-        let (name, place) = match &target.place {
-            CachePlace::Inline => continue,
+        let CacheTarget::Place { place, all, ignores_errors } = target else { continue };
+        let (name, shown) = match place {
             CachePlace::Registry(reference) => ("exporting cache to registry", reference.to_string()),
             CachePlace::Folder { folder, .. } => {
                 ("exporting cache to folder", folder.path().display().to_string())
@@ -41,11 +40,11 @@ pub(crate) async fn export(
         };
         let vertex = progress.vertex(name).await;
         progress.started(vertex).await;
-        let done = Export { shared, host, progress, vertex }.run(target, solved).await;
+        let done = Export { shared, host, progress, vertex }.run(place, *all, solved).await;
         let error = done.as_ref().err().map(ToString::to_string);
         progress.completed(vertex, None, error).await;
         match done {
-            Err(source) if !target.ignores_errors => return Err(Error::CacheExport { place, source }),
+            Err(source) if !ignores_errors => return Err(Error::CacheExport { place: shown, source }),
             _ => {}
         }
     }
@@ -69,10 +68,16 @@ struct Export<'a> {
     vertex: u32,
 }
 
-impl Export<'_> {
-    async fn run(&self, target: &CacheTarget, solved: &Solved) -> Result<(), Failure> {
+/// A place that is open for writing.
+enum Destination<'a> {
+    Registry(&'a Reference, Box<registry::Writer<'a>>),
+    Folder(&'a CacheFolder, &'a str),
+}
+
+impl<'a> Export<'a> {
+    async fn run(&self, place: &'a CachePlace, all: bool, solved: &Solved) -> Result<(), Failure> {
         let of_image = solved.root.as_ref().map(|root| root.steps.as_slice()).unwrap_or_default();
-        let steps = if target.all { &solved.made } else { of_image };
+        let steps = if all { &solved.made } else { of_image };
         let known =
             steps.iter().filter_map(|made| Some((made.record.clone()?, made.layer.clone()?, made.created)));
         let known: Vec<_> = known.collect();
@@ -80,25 +85,32 @@ impl Export<'_> {
         let ingest = Arc::clone(&solved.ingest);
         let contents =
             spawn_blocking(move || ingest.layer_contents(&layers)).await.expect("it does not panic")?;
-        let blobs = match &target.place {
-            CachePlace::Registry(reference) => self.to_registry(reference, &contents).await?,
-            CachePlace::Folder { folder, .. } => self.to_folder(folder, contents).await?,
-            CachePlace::Inline => return Ok(()),
+        let destination = self.open(place, &contents).await?;
+        let blobs = match &destination {
+            Destination::Registry(_, writer) => {
+                let progress = self.progress.of_transfer(self.vertex);
+                writer.layers(&self.shared.images, &contents, &progress).await?
+            }
+            Destination::Folder(folder, _) => self.to_folder(folder, contents).await?,
         };
         let records: BTreeMap<Digest, Record> = known
             .into_iter()
             .zip(blobs)
             .map(|((key, diff_id, created), blob)| (key, Record { blob, diff_id, created }))
             .collect();
-        self.documents(target, &records).await
+        self.documents(&destination, &records).await
     }
 
-    /// A place in a registry where layers of other repositories may be taken over.
-    async fn writer(
+    /// Opens a place; in a registry layers of other repositories may be taken over.
+    async fn open(
         &self,
-        reference: &Reference,
+        place: &'a CachePlace,
         contents: &[LayerContent],
-    ) -> Result<registry::Writer<'_>, registry::Error> {
+    ) -> Result<Destination<'a>, Failure> {
+        let reference = match place {
+            CachePlace::Registry(reference) => reference,
+            CachePlace::Folder { folder, tag } => return Ok(Destination::Folder(folder, tag)),
+        };
         let domain = reference.domain();
         let others =
             contents.iter().flat_map(|layer| self.shared.images.repositories_with(&layer.diff_id, domain));
@@ -106,16 +118,9 @@ impl Export<'_> {
         others.sort();
         others.dedup();
         others.truncate(MAX_SOURCES);
-        self.host.registry().writer(reference, &others, self.host.credentials(domain)).await
-    }
-
-    async fn to_registry(
-        &self,
-        reference: &Reference,
-        contents: &[LayerContent],
-    ) -> Result<Vec<Descriptor>, Failure> {
-        let writer = self.writer(reference, contents).await?;
-        Ok(writer.layers(&self.shared.images, contents, &sink(self.progress, self.vertex)).await?)
+        let credentials = self.host.credentials(domain);
+        let writer = self.host.registry().writer(reference, &others, credentials).await?;
+        Ok(Destination::Registry(reference, Box::new(writer)))
     }
 
     async fn to_folder(
@@ -139,7 +144,7 @@ impl Export<'_> {
     /// Writes the document, and the manifest that names it and the layers.
     async fn documents(
         &self,
-        target: &CacheTarget,
+        destination: &Destination<'_>,
         records: &BTreeMap<Digest, Record>,
     ) -> Result<(), Failure> {
         let (document, layers) = document::write(records);
@@ -152,17 +157,16 @@ impl Export<'_> {
         });
         let manifest = manifest.to_string().into_bytes();
         let descriptor = Descriptor::new(media::OCI_MANIFEST, Digest::of(&manifest), manifest.len() as u64);
-        match &target.place {
-            CachePlace::Registry(reference) => {
+        match destination {
+            Destination::Registry(reference, writer) => {
                 let work = self.shared.work.folder()?;
                 let path = work.path().join("document");
                 std::fs::write(&path, &document).map_err(Error::io("write", &path))?;
-                let writer = self.writer(reference, &[]).await?;
                 writer.file(&config, &path).await?;
                 writer.put(reference, &descriptor, &manifest).await?;
             }
-            CachePlace::Folder { folder, tag } => {
-                let (folder, tag) = (folder.clone(), tag.clone());
+            Destination::Folder(folder, tag) => {
+                let (folder, tag) = ((*folder).clone(), (*tag).to_owned());
                 let write = move || {
                     folder.put(&config.digest, &mut document.as_slice())?;
                     folder.put(&descriptor.digest, &mut manifest.as_slice())?;
@@ -170,7 +174,6 @@ impl Export<'_> {
                 };
                 spawn_blocking(write).await.expect("writing does not panic")?;
             }
-            CachePlace::Inline => {}
         }
         Ok(())
     }

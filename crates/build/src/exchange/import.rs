@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base64::Engine as _;
 use dockerfile::plan::{Operation, Run, RunMount, VertexId};
 use dockerfile::syntax::{Network, Security};
+use image::Ingest;
 use image::manifest::{Descriptor, Manifest};
-use image::{Image, Ingest};
 use jiff::Timestamp;
 use oci::{Digest, ImageConfig, Platform, Reference};
-use registry::ProgressSink;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
@@ -75,33 +74,23 @@ impl Imports {
         let platform = request.platform.clone().unwrap_or_else(Platform::host);
         let mut sources = Vec::new();
         for source in &request.cache_from {
-            let of_image = |name: &str| of_image(shared, name, &platform);
-            let (name, kind) = match source {
-                CacheSource::Image(name) => {
-                    sources.extend(of_image(name));
-                    continue;
+            sources.extend(match source {
+                CacheSource::Image(name) => of_image(shared, name, &platform).await,
+                CacheSource::Registry(reference) => {
+                    let name = reference.to_string();
+                    let reading = async {
+                        match of_image(shared, &name, &platform).await {
+                            Some(here) => Ok(here),
+                            None => in_registry(host.as_ref(), reference, &platform).await,
+                        }
+                    };
+                    told(progress, &name, "registry", reading).await
                 }
-                CacheSource::Registry(reference) => (reference.to_string(), "registry"),
-                CacheSource::Folder { folder, .. } => (format!("local:{}", folder.path().display()), "local"),
-            };
-            let vertex = progress.vertex(&format!("importing cache manifest from {name}")).await;
-            progress.started(vertex).await;
-            let found = match source {
-                CacheSource::Folder { folder, entry } => in_folder(&name, folder, entry).await,
-                CacheSource::Registry(reference) => match of_image(&reference.to_string()) {
-                    Some(here) => Ok(here),
-                    None => in_registry(host.as_ref(), reference, &platform).await,
-                },
-                CacheSource::Image(_) => unreachable!("it was looked at"),
-            };
-            let error = match found {
-                Ok(found) => {
-                    sources.push(found);
-                    None
+                CacheSource::Folder { folder, entry } => {
+                    let name = format!("local:{}", folder.path().display());
+                    told(progress, &name, "local", in_folder(&name, folder, entry)).await
                 }
-                Err(reason) => Some(format!("failed to configure {kind} cache importer: {reason}")),
-            };
-            progress.completed(vertex, None, error).await;
+            });
         }
         Self { sources, told: Mutex::default() }
     }
@@ -200,17 +189,36 @@ fn is_empty(job: &Job, layer: &Digest) -> bool {
     std::fs::read_dir(job.shared.images.layer_tree(layer)).is_ok_and(|mut entries| entries.next().is_none())
 }
 
+/// Reads a source, and tells of it.
+async fn told(
+    progress: &Progress,
+    name: &str,
+    kind: &str,
+    reading: impl Future<Output = Result<Source, String>>,
+) -> Option<Source> {
+    let vertex = progress.vertex(&format!("importing cache manifest from {name}")).await;
+    progress.started(vertex).await;
+    let found =
+        reading.await.map_err(|reason| format!("failed to configure {kind} cache importer: {reason}"));
+    progress.completed(vertex, None, found.as_ref().err().cloned()).await;
+    found.ok()
+}
+
 /// An image that is here.
-fn of_image(shared: &Shared, name: &str, platform: &Platform) -> Option<Source> {
-    let found = shared.images.resolve_for(name, platform).or_else(|_| shared.images.resolve(name));
-    let image: Image = match found {
-        Ok(image) => image,
+async fn of_image(shared: &Arc<Shared>, name: &str, platform: &Platform) -> Option<Source> {
+    let (images, platform, wanted) = (Arc::clone(&shared.images), platform.clone(), name.to_owned());
+    let read = move || {
+        let image = images.resolve_for(&wanted, &platform).or_else(|_| images.resolve(&wanted))?;
+        let config = images.blob(&image.id)?;
+        Ok::<_, image::Error>((image, config))
+    };
+    let (image, config) = match spawn_blocking(read).await.expect("reading an image does not panic") {
+        Ok(found) => found,
         Err(error) => {
             tracing::debug!(image = name, %error, "it cannot be looked at for results");
             return None;
         }
     };
-    let config = shared.images.blob(&image.id).unwrap_or_default();
     let layers = image.layers.iter().map(|layer| (Descriptor::new("", layer.clone(), 0), layer.clone()));
     let records = inline(&config, &layers.collect::<Vec<_>>()).unwrap_or_default();
     Some(Source { name: name.to_owned(), place: Place::Image(image.config), records })
@@ -266,7 +274,7 @@ impl Source {
                 let credentials = job.host.credentials(reference.domain());
                 let brought = async {
                     let found = registry.look_up_any(reference, credentials).await?;
-                    found.layer(&job.ingest, blob, diff_id, &sink(&job.progress, job.number(id))).await
+                    found.layer(&job.ingest, blob, diff_id, &job.progress.of_transfer(job.number(id))).await
                 };
                 brought.await.map_err(|error| error.to_string())
             }
@@ -285,18 +293,6 @@ fn from_folder(folder: &CacheFolder, ingest: &Ingest, record: &Record) -> Result
     let mut file =
         folder.open_blob(&blob.digest).map_err(Error::io("open the blob of a layer in", folder.path()))?;
     Ok(ingest.layer(blob, diff_id, &mut file, &mut |_| {})?)
-}
-
-/// Tells of layers on their way.
-pub(super) fn sink(progress: &Progress, vertex: u32) -> ProgressSink {
-    let progress = progress.clone();
-    Arc::new(move |told: registry::Progress| {
-        let detail = told.detail.unwrap_or_default();
-        let is_done = matches!(told.status.as_str(), "Pull complete" | "Pushed" | "Layer already exists");
-        let item = format!("{} {}", told.id.as_deref().unwrap_or_default(), told.status).trim().to_owned();
-        let (current, total) = (detail.current, detail.total);
-        progress.try_tell(Event::Status { id: vertex, item, current, total, is_done });
-    })
 }
 
 #[cfg(test)]

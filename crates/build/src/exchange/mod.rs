@@ -26,6 +26,7 @@ use oci::{Digest, Reference, boolean};
 use serde::Serialize;
 
 use crate::cache::Identity;
+use crate::key;
 use crate::request::Request;
 
 pub(crate) use export::{export, inline};
@@ -54,20 +55,23 @@ pub enum CacheSource {
 
 /// Where results go.
 #[derive(Clone, Debug)]
-pub struct CacheTarget {
-    /// The place.
-    pub place: CachePlace,
-    /// Whether those of all stages go, and not only of what the image has.
-    pub all: bool,
-    /// Whether the build succeeds where they cannot go there.
-    pub ignores_errors: bool,
+pub enum CacheTarget {
+    /// Into the image's configuration.
+    Inline,
+    /// Elsewhere.
+    Place {
+        /// Where.
+        place: CachePlace,
+        /// Whether those of all stages go, and not only of what the image has.
+        all: bool,
+        /// Whether the build succeeds where they cannot go there.
+        ignores_errors: bool,
+    },
 }
 
 /// A place for results.
 #[derive(Clone, Debug)]
 pub enum CachePlace {
-    /// The image's configuration.
-    Inline,
     /// A registry.
     Registry(Reference),
     /// A folder, with the tag that the manifest gets there.
@@ -92,7 +96,7 @@ impl Request {
 
     /// Whether the image is to have what is known of its layers.
     pub(crate) fn is_inline(&self) -> bool {
-        let is_inline = |target: &CacheTarget| matches!(target.place, CachePlace::Inline);
+        let is_inline = |target: &CacheTarget| matches!(target, CacheTarget::Inline);
         let argument = self.build_args.get("BUILDKIT_INLINE_CACHE");
         let is_set = argument.and_then(|value| boolean::parse(value)).unwrap_or_default();
         is_set || self.cache_to.iter().any(is_inline)
@@ -112,7 +116,7 @@ pub(crate) fn record_key(identity: &Identity, below: &[Digest]) -> Digest {
     let Identity { operation, base, inputs, settings } = identity;
     let below = base.as_ref().map(|_| below);
     let record = Record { corten: VERSION, operation, below, inputs, settings };
-    Digest::of(&serde_json::to_vec(&record).expect("keys are texts"))
+    key::of(&record)
 }
 
 #[cfg(test)]

@@ -55,18 +55,18 @@ impl CacheOptions {
     pub fn target(self) -> Result<CacheTarget, Error> {
         let mut given = Given { flag: "cache-to", options: self };
         let place = match given.options.kind.as_str() {
-            "inline" => CachePlace::Inline,
-            "registry" => CachePlace::Registry(given.reference()?),
+            "inline" => None,
+            "registry" => Some(CachePlace::Registry(given.reference()?)),
             "local" => {
                 let folder = given.folder("dest")?;
-                CachePlace::Folder { folder, tag: given.take("tag").unwrap_or_else(|| LATEST.to_owned()) }
+                let tag = given.take("tag").unwrap_or_else(|| LATEST.to_owned());
+                Some(CachePlace::Folder { folder, tag })
             }
             _ => return Err(given.unknown()),
         };
-        let is_inline = matches!(place, CachePlace::Inline);
         let all = match given.take("mode").as_deref() {
             None | Some("min") => false,
-            Some("max") if !is_inline => true,
+            Some("max") if place.is_some() => true,
             Some(other) => return Err(given.error(format!("mode {other} is not supported"))),
         };
         let ignores_errors = match given.take("ignore-error").as_deref() {
@@ -74,10 +74,14 @@ impl CacheOptions {
             Some("true") => true,
             Some(other) => return Err(given.error(format!("invalid value for ignore-error: {other}"))),
         };
-        if !is_inline {
-            given.fixed()?;
-        }
-        given.done().map(|()| CacheTarget { place, all, ignores_errors })
+        let target = match place {
+            None => CacheTarget::Inline,
+            Some(place) => {
+                given.fixed()?;
+                CacheTarget::Place { place, all, ignores_errors }
+            }
+        };
+        given.done().map(|()| target)
     }
 }
 
@@ -159,10 +163,12 @@ mod tests {
             matches!(source, CacheSource::Registry(name) if name.to_string() == "docker.io/library/app:latest")
         );
         let target = options("registry", &[("ref", "r:5000/a:b"), ("mode", "max"), ("ignore-error", "true")]);
-        let target = target.target().unwrap();
-        assert!(target.all && target.ignores_errors && matches!(target.place, CachePlace::Registry(_)));
+        assert!(matches!(
+            target.target().unwrap(),
+            CacheTarget::Place { place: CachePlace::Registry(_), all: true, ignores_errors: true }
+        ));
         let target = options("inline", &[]).target().unwrap();
-        assert!(!target.all && matches!(target.place, CachePlace::Inline));
+        assert!(matches!(target, CacheTarget::Inline));
         let fixed =
             [("ref", "a"), ("oci-mediatypes", "true"), ("compression", "gzip"), ("image-manifest", "true")];
         options("registry", &fixed).target().unwrap();

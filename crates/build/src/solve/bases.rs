@@ -12,8 +12,9 @@ use super::layouts::Layouts;
 use super::{Job, Outcome, Tree, dockerfile_error};
 use crate::builder::Shared;
 use crate::error::Error;
-use crate::host::{Host, PullSink};
-use crate::progress::{Event, Progress};
+use crate::host::Host;
+use crate::key;
+use crate::progress::Progress;
 use crate::request::Request;
 
 /// Brings images, each once.
@@ -104,7 +105,7 @@ impl Bases {
         let image = match found {
             Ok(image) => image,
             Err(missing) => {
-                let sink = sink(&self.progress, vertex);
+                let sink = self.progress.of_transfer(vertex);
                 match self.host.pull(reference.clone(), platform.clone(), sink).await {
                     Ok(()) => here().map_err(|error| error.to_string())?,
                     // An image that was made here has no registry to ask.
@@ -132,16 +133,6 @@ fn digest_of(image: &Image, reference: &Reference) -> Option<Digest> {
     named.digest().cloned()
 }
 
-/// Tells of a pull in the log.
-fn sink(progress: &Progress, vertex: u32) -> PullSink {
-    let progress = progress.clone();
-    Arc::new(move |item, status, current, total| {
-        let is_done = matches!(status, "Pull complete" | "Already exists");
-        let item = format!("{item} {status}").trim().to_owned();
-        progress.try_tell(Event::Status { id: vertex, item, current, total, is_done });
-    })
-}
-
 impl Job {
     /// The files of an image.
     pub(super) async fn image(
@@ -166,7 +157,7 @@ impl Job {
             Some(layers) => layers,
             None => self.ingest.lease_image(&image)?,
         };
-        let key = Digest::of(&serde_json::to_vec(&("image", &layers)).expect("digests are texts"));
+        let key = key::of(&("image", &layers));
         Ok(Outcome { tree: Tree::Layers(layers.into()), key, steps: Vec::new() })
     }
 }

@@ -8,10 +8,11 @@ use registry::Condition;
 use tokio::task::spawn_blocking;
 
 use super::{Job, Made, Outcome, Tree};
-use crate::cache::{Identity, Note};
+use crate::cache::{Hit, Identity, Note};
 use crate::context::{git, http};
 use crate::error::Error;
 use crate::execute::WritableLayer;
+use crate::key;
 use crate::progress::Event;
 use crate::request::NoCache;
 
@@ -34,13 +35,12 @@ impl Job {
             ..git::Options::default()
         };
         let resolved = git::resolve(git, &options).await?;
-        let key = ("git", &self.plan.vertices[id.0].operation.digest(), &resolved.object);
-        let key = digest_of(&key);
+        let key = key::of(&("git", &self.plan.vertices[id.0].operation.digest(), &resolved.object));
         let identity = self.brought(id, resolved.object.clone(), key.clone(), Condition::default());
         let turn = self.shared.turns.lock(&identity.key());
         let _turn = turn.lock().await;
-        if let Some(outcome) = self.kept(id, &identity, &key).await {
-            return Ok(outcome);
+        if let Some(hit) = self.kept(&identity) {
+            return Ok(self.brought_before(id, hit, key).await);
         }
         let layer = WritableLayer::over(&self.ingest, None)?;
         git::fetch(git, &resolved, layer.upper(), &options).await?;
@@ -56,27 +56,21 @@ impl Job {
             sink.try_tell(Event::Status { id: number, item, current, total, is_done });
         });
         let operation = self.operation(id);
-        let turn = self.shared.turns.lock(&digest_of(&operation));
+        let turn = self.shared.turns.lock(&key::of(&operation));
         let _turn = turn.lock().await;
-        let known = self.known(&operation);
-        let condition = known.as_ref().map(condition_of).unwrap_or_default();
+        // The layer of it is claimed: it stays, whatever the server says.
+        let known = self.shared.cache.newest(&operation).and_then(|known| Some((self.kept(&known)?, known)));
+        let condition = known.as_ref().map(|(_, known)| condition_of(known)).unwrap_or_default();
         let layer = WritableLayer::over(&self.ingest, None)?;
         let client = self.host.registry();
-        let fetched =
-            http::revalidate(client, http, &condition, layer.upper(), Arc::clone(&progress) as _).await?;
-        let fetched = match (fetched, known) {
-            (Some(fetched), _) => fetched,
-            (None, Some(known)) => {
-                let key = key_of(&known);
-                match self.kept(id, &known, &key).await {
-                    Some(outcome) => return Ok(outcome),
-                    // It was just removed.
-                    None => http::fetch(client, http, layer.upper(), progress).await?,
-                }
+        let fetched = match http::fetch(client, http, &condition, layer.upper(), progress).await? {
+            Some(fetched) => fetched,
+            None => {
+                let (hit, known) = known.ok_or(http::Error::Status(304))?;
+                return Ok(self.brought_before(id, hit, key_of(&known)).await);
             }
-            (None, None) => return Err(http::Error::Status(304).into()),
         };
-        let key = digest_of(&("http", &fetched.name, &fetched.digest));
+        let key = key::of(&("http", &fetched.name, &fetched.digest));
         let identity = self.brought(id, fetched.name, key.clone(), fetched.condition);
         self.keep_brought(id, identity, layer, key).await
     }
@@ -84,15 +78,6 @@ impl Job {
     fn operation(&self, id: VertexId) -> serde_json::Value {
         let operation = &self.plan.vertices[id.0].operation;
         serde_json::to_value(operation).expect("an operation has only texts and numbers")
-    }
-
-    /// What was brought last for an operation, if it is still here.
-    fn known(&self, operation: &serde_json::Value) -> Option<Identity> {
-        if self.request.no_cache == NoCache::All {
-            return None;
-        }
-        let known = self.shared.cache.newest(operation)?;
-        self.shared.cache.find(&known.key(), &self.ingest).map(|_| known)
     }
 
     /// What identifies what was brought; in the keys of others it is called `key`.
@@ -108,14 +93,15 @@ impl Job {
         }
     }
 
-    /// What was brought before.
-    async fn kept(&self, id: VertexId, identity: &Identity, key: &Digest) -> Option<Outcome> {
-        if self.request.no_cache == NoCache::All {
-            return None;
-        }
-        let hit = self.shared.cache.find(&identity.key(), &self.ingest)?;
+    /// What was brought before, if it is still here.
+    fn kept(&self, identity: &Identity) -> Option<Hit> {
+        let is_wanted = self.request.no_cache != NoCache::All;
+        is_wanted.then(|| self.shared.cache.find(&identity.key(), &self.ingest)).flatten()
+    }
+
+    async fn brought_before(&self, id: VertexId, hit: Hit, key: Digest) -> Outcome {
         self.progress.tell(Event::Cached { id: self.number(id) }).await;
-        Some(Outcome { tree: Tree::Layers(hit.layers.into()), key: key.clone(), steps: Vec::new() })
+        Outcome { tree: Tree::Layers(hit.layers.into()), key, steps: Vec::new() }
     }
 
     async fn keep_brought(
@@ -137,10 +123,6 @@ impl Job {
         };
         spawn_blocking(work).await.expect("making a layer does not panic")
     }
-}
-
-fn digest_of(key: &impl serde::Serialize) -> Digest {
-    Digest::of(&serde_json::to_vec(key).expect("a key is texts"))
 }
 
 /// What is called so in the keys of others.

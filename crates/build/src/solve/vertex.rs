@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::exchange::{self, Imported};
 use crate::execute;
 use crate::files;
+use crate::key;
 use crate::progress::Event;
 
 /// How often files are looked at that others write to.
@@ -25,9 +26,6 @@ impl Job {
         inputs: HashMap<Role, Outcome>,
     ) -> Result<Outcome, Error> {
         let operation = &self.plan.vertices[id.0].operation;
-        if inputs.get(&Role::Base).is_some_and(|base| !matches!(base.tree, Tree::Layers(_))) {
-            return Err(Error::Unsupported("FROM of a context of files".to_owned()));
-        }
         // Elsewhere results are called by the files that they take, so these have to be looked at.
         let definition = self.definition(operation, &inputs).filter(|_| !self.request.exchanges());
         if let Some((found, _)) = definition.as_ref().and_then(|identity| self.find(id, &inputs, identity)) {
@@ -71,7 +69,7 @@ impl Job {
             Operation::Run(run) => {
                 let layer = execute::run(self, id, run, inputs).await?;
                 if !self.saw(id, inputs, &files).await {
-                    return Ok(self.result(id, inputs, self.result_of(inputs, &layer), layer));
+                    return Ok(self.result(id, inputs, &self.result_of(inputs, &layer), layer));
                 }
                 layer
             }
@@ -143,11 +141,8 @@ impl Job {
         let base = inputs.get(&Role::Base);
         let layers = stacked(base, layer.as_ref());
         let own = if self.is_apart(id) { layer.as_slice() } else { &layers };
-        let result = Digest::of(&serde_json::to_vec(&("imported", own)).expect("digests are texts"));
-        let key = if self.is_apart(id) { key_above(base, &result) } else { result.clone() };
-        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
-        let made = Made { created, layer, record: None };
-        let outcome = Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) };
+        let result = key::of(&("imported", own));
+        let outcome = self.above(id, base, layers, &result, Made { created, layer, record: None });
         let mut identity = content.clone();
         identity.settings.push((ELSEWHERE.to_owned(), result.to_string()));
         self.keep(id, identity, result, &outcome)?;
@@ -183,13 +178,11 @@ impl Job {
     fn of_hit(&self, id: VertexId, inputs: &HashMap<Role, Outcome>, hit: Hit) -> Outcome {
         let base = inputs.get(&Role::Base);
         let made = Made { created: hit.created, layer: hit.layer, record: None };
-        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
-        let (layers, key) = if self.is_apart(id) {
-            (stacked(base, made.layer.as_ref()), key_above(base, &hit.result))
-        } else {
-            (hit.layers.into(), hit.result)
+        let layers = match self.is_apart(id) {
+            true => stacked(base, made.layer.as_ref()),
+            false => hit.layers.into(),
         };
-        Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) }
+        self.above(id, base, layers, &hit.result, made)
     }
 
     async fn cached(&self, id: VertexId, outcome: Outcome) -> Outcome {
@@ -240,7 +233,7 @@ impl Job {
             true => self.result_of(inputs, &layer),
             false => content.key(),
         };
-        let outcome = self.result(id, inputs, result.clone(), layer);
+        let outcome = self.result(id, inputs, &result, layer);
         if let Some(definition) = definition.filter(|definition| **definition != content) {
             self.keep(id, definition.clone(), result.clone(), &outcome)?;
         }
@@ -253,21 +246,34 @@ impl Job {
         &self,
         id: VertexId,
         inputs: &HashMap<Role, Outcome>,
-        result: Digest,
+        result: &Digest,
         layer: Digest,
     ) -> Outcome {
         let base = inputs.get(&Role::Base);
         let layers = stacked(base, Some(&layer));
-        let key = if self.is_apart(id) { key_above(base, &result) } else { result };
-        let steps = base.map(|base| base.steps.clone()).unwrap_or_default();
         let made = Made { created: jiff::Timestamp::now(), layer: Some(layer), record: None };
-        Outcome { tree: Tree::Layers(layers), key, steps: with(steps, made) }
+        self.above(id, base, layers, result, made)
+    }
+
+    /// The outcome of a vertex that made this above its base, and whose result is called so.
+    fn above(
+        &self,
+        id: VertexId,
+        base: Option<&Outcome>,
+        layers: Arc<[Digest]>,
+        result: &Digest,
+        made: Made,
+    ) -> Outcome {
+        let key = if self.is_apart(id) { key_above(base, result) } else { result.clone() };
+        let mut steps = base.map(|base| base.steps.clone()).unwrap_or_default();
+        steps.push(made);
+        Outcome { tree: Tree::Layers(layers), key, steps }
     }
 
     /// What a result is called that is not found by what it was made of.
     fn result_of(&self, inputs: &HashMap<Role, Outcome>, layer: &Digest) -> Digest {
         let layers = stacked(inputs.get(&Role::Base), Some(layer));
-        Digest::of(&serde_json::to_vec(&("made", &layers)).expect("digests are texts"))
+        key::of(&("made", &layers))
     }
 
     /// Whether a command saw what was looked at before it ran: others may write to a folder of the host meanwhile, and then the
@@ -292,11 +298,6 @@ impl Job {
     }
 }
 
-fn with(mut steps: Vec<Made>, made: Made) -> Vec<Made> {
-    steps.push(made);
-    steps
-}
-
 /// The layers of the base with one more.
 fn stacked(base: Option<&Outcome>, layer: Option<&Digest>) -> Arc<[Digest]> {
     base.map(|base| base.tree.layers()).unwrap_or_default().iter().chain(layer).cloned().collect()
@@ -304,6 +305,5 @@ fn stacked(base: Option<&Outcome>, layer: Option<&Digest>) -> Arc<[Digest]> {
 
 /// What a result that was made beside its base is called together with it.
 fn key_above(base: Option<&Outcome>, result: &Digest) -> Digest {
-    let base = base.map(|base| &base.key);
-    Digest::of(&serde_json::to_vec(&("above", base, result)).expect("digests are texts"))
+    key::of(&("above", base.map(|base| &base.key), result))
 }

@@ -1,6 +1,6 @@
 //! Files at addresses of HTTP: for `ADD`, and as contexts of builds.
 //!
-//! [`fetch`] brings the file of an `ADD`, [`revalidate`] only if it is another one than before, [`fetch_context`] a context.
+//! [`fetch`] brings the file of an `ADD` if it is another one than before, [`fetch_context`] a context.
 //! Dropping a future cancels it: the connection is closed, and what is not whole is removed.
 
 mod date;
@@ -37,29 +37,13 @@ pub struct Fetched {
     pub condition: Condition,
 }
 
-/// Brings a file into a folder, where it belongs to root, who alone may read it, and has the time that the server says.
+/// Brings a file into a folder, where it belongs to root, who alone may read it, and has the time that the server says; `None`
+/// where it is the one that `known` was told for.
 ///
 /// # Errors
-/// When it cannot be had, is not what its checksum says, or cannot be written. Nothing is left in the folder then.
+/// When it cannot be had, is not what its checksum says, or cannot be written. Nothing is left in the folder then. A checksum is
+/// not looked at where there is `None`: whoever has the file has its digest.
 pub async fn fetch(
-    client: &Registry,
-    http: &Http,
-    folder: &Path,
-    progress: Progress,
-) -> Result<Fetched, Error> {
-    let none = Condition::default();
-    match revalidate(client, http, &none, folder, progress).await? {
-        Some(fetched) => Ok(fetched),
-        // Nobody asked on a condition.
-        None => Err(Error::Status(304)),
-    }
-}
-
-/// As [`fetch`], unless the file is the one that `known` was told for: then there is `None`, and nothing in the folder.
-///
-/// # Errors
-/// As there. A checksum is not looked at where there is `None`: whoever has the file has its digest.
-pub async fn revalidate(
     client: &Registry,
     http: &Http,
     known: &Condition,

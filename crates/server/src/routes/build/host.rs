@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use api::auth::AuthConfig;
 use api::container::{Config, HostConfig};
 use base64::Engine as _;
-use build::{Command, CommandEnd, Failure, Host, PullSink};
+use build::{Command, CommandEnd, Failure, Host};
 use engine::{Engine, Step, StepBind, StepEnd, StepMount};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use oci::{Platform, Reference};
-use registry::{Credentials, PullRequest, Registry};
+use registry::{Credentials, ProgressSink, PullRequest, Registry};
 
 use super::super::transfer::from_config;
 
@@ -74,18 +74,14 @@ impl Host for EngineHost {
         &self,
         reference: Reference,
         platform: Platform,
-        progress: PullSink,
+        progress: ProgressSink,
     ) -> BoxFuture<'static, Result<(), Failure>> {
         let (engine, client) = (self.engine.clone(), self.registry.clone());
         let credentials = self.find_credentials(reference.domain());
-        let sink = std::sync::Arc::new(move |told: registry::Progress| {
-            let detail = told.detail.unwrap_or_default();
-            progress(told.id.as_deref().unwrap_or_default(), &told.status, detail.current, detail.total);
-        });
         async move {
             let name = reference.familiar();
             let request = PullRequest { reference, platform: Some(platform), credentials };
-            let pulled = client.pull(engine.images(), request, sink).await?;
+            let pulled = client.pull(engine.images(), request, progress).await?;
             super::super::images::tell(&engine, "pull", &pulled.image, &name);
             Ok(())
         }
