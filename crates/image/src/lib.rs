@@ -31,6 +31,7 @@
 pub mod archive;
 pub mod builtin;
 mod check;
+mod checkpoints;
 mod compressed;
 mod content;
 mod error;

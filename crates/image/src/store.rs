@@ -9,6 +9,7 @@ use oci::{Digest, ImageConfig, Platform, Reference};
 use store::Store;
 use sys::trash::Discarded;
 
+use crate::checkpoints::Checkpoints;
 use crate::error::{Error, Result};
 use crate::image::{HistoryItem, Image};
 use crate::index::{Garbage, ImageEntry, Index, lookup_key};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) boot: String,
     pub(crate) settling: Mutex<()>,
     pub(crate) partials: Partials,
+    pub(crate) checkpoints: Checkpoints,
     index: RwLock<Index>,
 }
 
@@ -47,8 +49,8 @@ impl ImageStore {
         let records = Store::open(&layout.database())?;
         let boot = open::boot_id()?;
         let index = RwLock::new(open::load(&layout, &records, &boot)?);
-        let shared =
-            Shared { layout, records, boot, settling: Mutex::new(()), partials: Partials::default(), index };
+        let (partials, checkpoints) = (Partials::default(), Checkpoints::default());
+        let shared = Shared { layout, records, boot, settling: Mutex::new(()), partials, checkpoints, index };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -10,16 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oci::{Digest, Hasher};
+use rustix::fd::AsFd as _;
 
 use crate::error::{Error, Result};
-use crate::ingest::{Ingest, UnpackedLayer};
+use crate::ingest::{Ingest, UnpackedLayer, open_folder};
 use crate::layer::LayerError;
 use crate::layout::make_dir;
 use crate::record::{Durability, LayerRecord};
 use crate::snapshot::{MAX_LOWER_LAYERS, OverlayParts};
 use crate::store::{ImageStore, Shared};
-use crate::stream_digest::StreamDigest;
-use crate::tree::write_layer;
+use crate::tree::{Measured, measure, measure_like, write_layer};
 
 impl Ingest {
     /// Claims the layers of an image, the lowest first.
@@ -75,23 +75,49 @@ impl Ingest {
     /// # Errors
     /// When it is not there or cannot be read; it stays then.
     pub fn finish_layer(&self, id: &str) -> Result<Digest> {
-        let store = self.store();
-        let upper = store.open_snapshot(id)?.upper;
-        let Measured { digest: diff_id, length, size } = measure_archive(&upper)?;
-        let folder = self.fresh_path("layer");
-        make_dir(&folder, 0o700)?;
-        let layer = UnpackedLayer::new(folder, size);
-        fs::rename(&upper, layer.tree()).map_err(Error::io("move", &upper))?;
-        self.place_made_layer(layer, &diff_id, length)?;
-        store.remove_snapshot(id)?;
-        Ok(diff_id)
+        let upper = self.store().open_snapshot(id)?.upper;
+        let measured = measure_tree(&upper)?;
+        self.make_layer(id, &upper, &measured)?;
+        Ok(measured.digest)
     }
 
-    /// Moves a tree to its place, unless the same is there.
-    fn place_made_layer(&self, layer: UnpackedLayer, diff_id: &Digest, length: u64) -> Result<()> {
+    /// As [`Ingest::finish_layer`], of one that has links to files of an earlier layer where they are the same: of as much of it as
+    /// is the same from the start the digest is known.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_layer_like(&self, id: &str, earlier: Option<&Digest>) -> Result<Digest> {
+        let shared = self.shared();
+        let upper = self.store().open_snapshot(id)?.upper;
+        let tree = open_folder(&upper)?;
+        // All links are there by now, so that files with the inodes of a tree that is in its place are the files of that tree.
+        let known = earlier.map(|layer| shared.checkpoints.of(layer, &shared.layout.layer_tree(layer)));
+        let (measured, checkpoints) = measure_like(tree.as_fd(), known.as_deref().unwrap_or_default())?;
+        debug_assert_eq!(measured.digest, measure_tree(&upper)?.digest, "of what was hashed again");
+        // Of a tree that was not taken the inodes are free for others.
+        if self.make_layer(id, &upper, &measured)? {
+            shared.checkpoints.keep(measured.digest.clone(), tree, checkpoints);
+        }
+        Ok(measured.digest)
+    }
+
+    /// Makes a layer of what was written to, and tells whether there was none like it.
+    fn make_layer(&self, id: &str, upper: &Path, measured: &Measured) -> Result<bool> {
+        let folder = self.fresh_path("layer");
+        make_dir(&folder, 0o700)?;
+        let layer = UnpackedLayer::new(folder, measured.size);
+        fs::rename(upper, layer.tree()).map_err(Error::io("move", upper))?;
+        let is_new = self.place_made_layer(layer, &measured.digest, measured.length)?;
+        self.store().remove_snapshot(id)?;
+        Ok(is_new)
+    }
+
+    /// Moves a tree to its place, and tells whether it is there now: the same may have been there.
+    fn place_made_layer(&self, layer: UnpackedLayer, diff_id: &Digest, length: u64) -> Result<bool> {
         let shared = self.shared();
         let mut index = shared.write();
-        if !index.layers.contains_key(diff_id) {
+        let is_new = !index.layers.contains_key(diff_id);
+        if is_new {
             let target = shared.layout.layer(diff_id);
             fs::rename(layer.folder(), &target).map_err(Error::io("place layer", &target))?;
             let durability = Durability::Since(shared.boot.clone());
@@ -111,7 +137,7 @@ impl Ingest {
         self.lease(&mut index).layers.insert(diff_id.clone());
         drop(index);
         drop(layer);
-        Ok(())
+        Ok(is_new)
     }
 }
 
@@ -127,7 +153,7 @@ impl Shared {
         let tree = self.layout.layer_tree(diff_id);
         let mut hashed = Hashed { file: &mut file, hasher: Hasher::new(diff_id.algorithm()) };
         let mut out = BufWriter::with_capacity(64 << 10, &mut hashed);
-        archive(&tree, &mut out)?;
+        write_layer(open_folder(&tree)?, &mut out)?;
         out.flush().map_err(Error::io("write the archive of", &tree))?;
         drop(out);
         let actual = hashed.hasher.finish();
@@ -139,27 +165,9 @@ impl Shared {
     }
 }
 
-/// What a layer's tar would be.
-pub(crate) struct Measured {
-    pub(crate) digest: Digest,
-    /// Bytes of the tar.
-    pub(crate) length: u64,
-    /// Bytes in the files.
-    pub(crate) size: u64,
-}
-
-/// Measures the tar of a tree without making it.
-pub(crate) fn measure_archive(tree: &Path) -> Result<Measured> {
-    let mut stream = StreamDigest::new();
-    let size = archive(tree, &mut stream)?;
-    let (digest, length) = stream.finish();
-    Ok(Measured { digest, length, size })
-}
-
-/// Writes the tar of a tree, and tells how many bytes are in its files.
-fn archive(tree: &Path, out: &mut dyn Write) -> Result<u64> {
-    let root = File::open(tree).map_err(Error::io("open folder", tree))?;
-    Ok(write_layer(root.into(), out)?)
+/// Measures the tar of a layer's tree without making it.
+pub(crate) fn measure_tree(tree: &Path) -> Result<Measured> {
+    Ok(measure(open_folder(tree)?)?)
 }
 
 /// Writes to a file and hashes what it writes.

@@ -77,6 +77,43 @@ fn layers_made_one_after_the_other_are_an_image_that_others_can_load() {
 }
 
 #[test]
+fn layer_with_files_of_an_earlier_one_is_what_its_digest_says() {
+    let scratch = Scratch::new();
+    let (store, image) = base(&scratch);
+    let ingest = store.ingest().unwrap();
+    let below = ingest.lease_image(&image).unwrap();
+    let names = ["a", "b", "c", "d", "e"];
+    let parts = ingest.begin_layer("first", &below).unwrap();
+    for name in names {
+        fs::write(parts.upper.join(name), name.repeat(700_000)).unwrap();
+    }
+    let mut earlier = ingest.finish_layer_like("first", None).unwrap();
+    for changed in ["d", "a", "e", "none"] {
+        let tree = &store.layer_trees(std::slice::from_ref(&earlier))[0];
+        let (linked, copied) = (format!("linked-{changed}"), format!("copied-{changed}"));
+        let parts = ingest.begin_layer(&linked, &below).unwrap();
+        let copy = ingest.begin_layer(&copied, &below).unwrap();
+        for name in names {
+            let (from, to) = (tree.join(name), parts.upper.join(name));
+            match name == changed {
+                true => fs::write(&to, name.repeat(700_001)).unwrap(),
+                false => fs::hard_link(&from, &to).unwrap(),
+            }
+            fs::copy(&to, copy.upper.join(name)).unwrap();
+            let time = to.metadata().unwrap().modified().unwrap();
+            fs::File::open(copy.upper.join(name)).unwrap().set_modified(time).unwrap();
+        }
+        let made = ingest.finish_layer_like(&linked, Some(&earlier)).unwrap();
+        assert_eq!(made, ingest.finish_layer(&copied).unwrap(), "{changed} was changed");
+        assert_eq!(made == earlier, changed == "none");
+        earlier = made;
+    }
+    let layers = [below, vec![earlier]].concat();
+    commit(&store, ingest, &image, layers, "built:1");
+    assert!(!saved(&store, "built:1").is_empty(), "what is saved is verified");
+}
+
+#[test]
 fn layer_without_a_change_is_empty() {
     let scratch = Scratch::new();
     let (store, image) = base(&scratch);

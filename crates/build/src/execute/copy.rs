@@ -194,13 +194,13 @@ pub(crate) async fn copy(
             files.trees.iter().map(|tree| tree.as_ref().map(|tree| tree.as_tree())).collect();
         let request = files::Request { copy: &copy, sources: &sources, latest: job.plan.epoch };
         let earlier = previous.and_then(|(key, layer)| Some((load(&job.shared, &key)?, layer)));
-        let earlier = earlier.as_ref().map(|(files, layer)| (files, job.shared.images.layer_tree(layer)));
-        let previous = earlier.as_ref().map(|(record, tree)| Previous { record, tree });
+        let links = earlier.as_ref().map(|(files, layer)| (files, job.shared.images.layer_tree(layer)));
+        let previous = links.as_ref().map(|(record, tree)| Previous { record, tree });
         let below = below.as_ref().map(|below| below.root());
         let record = files.selected.copy(&request, below, layer.upper(), previous.as_ref())?;
         epoch::clamp(layer.upper(), job.plan.epoch)?;
         keep(&job.shared, &key, &record);
-        layer.finish()
+        layer.finish_like(earlier.as_ref().map(|(_, layer)| layer))
     };
     spawn_blocking(work).await.expect("copying does not panic")
 }

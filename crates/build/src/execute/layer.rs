@@ -48,6 +48,13 @@ impl WritableLayer {
         self.is_finished = true;
         Ok(layer)
     }
+
+    /// As [`WritableLayer::finish`], of one that has links to files of an earlier layer.
+    pub(crate) fn finish_like(mut self, earlier: Option<&Digest>) -> Result<Digest, Error> {
+        let layer = self.ingest.finish_layer_like(&self.id, earlier)?;
+        self.is_finished = true;
+        Ok(layer)
+    }
 }
 
 impl Drop for WritableLayer {

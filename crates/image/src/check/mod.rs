@@ -24,7 +24,7 @@ use crate::ingest::{Ingest, UnpackedLayer, open_folder};
 use crate::layout::make_dir;
 use crate::store::{ImageStore, Shared};
 use crate::tar::printable;
-use crate::workspace::measure_archive;
+use crate::workspace::measure_tree;
 
 /// What is to be done with what is damaged.
 pub enum Repair<'a> {
@@ -397,7 +397,7 @@ impl Shared {
 
 /// What is wrong with a layer that was made here, of which there is nothing but its tree.
 fn changed(tree: &Path, diff_id: &Digest) -> Option<String> {
-    match measure_archive(tree) {
+    match measure_tree(tree) {
         Ok(actual) if actual.digest == *diff_id => None,
         Ok(actual) => Some(format!("its archive would be {}", actual.digest)),
         Err(error) => Some(error.to_string()),

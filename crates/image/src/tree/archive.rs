@@ -61,48 +61,65 @@ pub(crate) fn write_layer(upper: OwnedFd, out: &mut dyn Write) -> Result<u64, Tr
 
 fn write(root: OwnedFd, form: Form, out: &mut dyn Write) -> Result<u64, TreeError> {
     let mut walk = Walk::new(root)?;
-    let mut archive = Archive { form, out, linked: HashMap::new(), copier: Copier::default(), size: 0 };
+    let mut archive = Archive::new(form, out);
     while let Some(item) = walk.step()? {
         archive.add(&item)?;
     }
-    archive.put(&END)?;
-    Ok(archive.size)
+    archive.finish()
 }
 
-struct Archive<'a> {
+/// Files with several names that are in an archive already, by device and inode.
+pub(super) type Linked = HashMap<(u64, u64), Vec<u8>>;
+
+/// An archive in the making.
+pub(super) struct Archive<'a, W: Write + ?Sized> {
     form: Form,
-    out: &'a mut dyn Write,
-    /// Files with several names that are in it already, by device and inode.
-    linked: HashMap<(u64, u64), Vec<u8>>,
+    pub(super) out: &'a mut W,
+    linked: Linked,
     copier: Copier,
     /// Bytes in the files that were added.
-    size: u64,
+    pub(super) size: u64,
 }
 
-impl Archive<'_> {
+impl<'a, W: Write + ?Sized> Archive<'a, W> {
+    fn new(form: Form, out: &'a mut W) -> Self {
+        Self { form, out, linked: HashMap::new(), copier: Copier::default(), size: 0 }
+    }
+
+    /// One of a layer that has entries already: these files with several names, and so many bytes in files.
+    pub(super) fn of_layer(out: &'a mut W, linked: Linked, size: u64) -> Self {
+        Self { linked, size, ..Self::new(Form::Layer, out) }
+    }
+
+    /// Ends it, and tells how many bytes are in its files.
+    pub(super) fn finish(mut self) -> Result<u64, TreeError> {
+        self.put(&END)?;
+        Ok(self.size)
+    }
+
     fn put(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
         self.out.write_all(bytes).map_err(TreeError::Write)
     }
 
-    fn add(&mut self, item: &Item) -> Result<(), TreeError> {
+    pub(super) fn add(&mut self, item: &Item) -> Result<Added, TreeError> {
         if is_whiteout(&item.stat) {
-            return self.add_whiteout(item);
+            return self.add_whiteout(item).map(|()| Added::Yes);
         }
         let kind = match item.kind() {
             FileType::RegularFile => Kind::Regular,
-            FileType::Directory => return self.add_folder(item),
+            FileType::Directory => return self.add_folder(item).map(|()| Added::Yes),
             FileType::Symlink => Kind::Symlink,
             FileType::CharacterDevice => Kind::Character,
             FileType::BlockDevice => Kind::Block,
             FileType::Fifo => Kind::Fifo,
-            FileType::Socket | FileType::Unknown => return Ok(()),
+            FileType::Socket | FileType::Unknown => return Ok(Added::No),
         };
         if item.stat.st_nlink > 1 {
             let file = (item.stat.st_dev, item.stat.st_ino);
             if let Some(first) = self.linked.get(&file) {
                 let header =
                     EntryHeader { link: first, ..self.form.header(&item.path, Kind::HardLink, &item.stat) };
-                return self.put(&header.blocks());
+                return self.put(&header.blocks()).map(|()| Added::Yes);
             }
             self.linked.insert(file, item.path.clone());
         }
@@ -114,7 +131,7 @@ impl Archive<'_> {
         if matches!(added, Ok(Added::No)) {
             self.linked.remove(&(item.stat.st_dev, item.stat.st_ino));
         }
-        added.map(drop)
+        added
     }
 
     /// In a root file system there is none: an overlay shows only what it leaves.
@@ -125,7 +142,7 @@ impl Archive<'_> {
         let (parent, name) = split(&item.path);
         let name = [WHITEOUT, name].concat();
         let path = if parent.is_empty() { name } else { [parent, b"/", &name].concat() };
-        self.put(&mark(&path, &item.stat).blocks())
+        self.put(&marker(&path, &item.stat).blocks())
     }
 
     fn add_folder(&mut self, item: &Item) -> Result<(), TreeError> {
@@ -139,7 +156,7 @@ impl Archive<'_> {
             return Ok(());
         }
         if sys::overlay::is_opaque(folder.as_fd()).map_err(failed("read attributes of", &item.path))? {
-            self.put(&mark(&[&path[..], OPAQUE].concat(), &item.stat).blocks())?;
+            self.put(&marker(&[&path[..], OPAQUE].concat(), &item.stat).blocks())?;
         }
         Ok(())
     }
@@ -161,7 +178,7 @@ impl Archive<'_> {
         let holes = Some(whole.length).filter(|_| self.form == Form::Root && has_holes(&stat));
         let Some(segments) = holes.and_then(|size| segments(file.as_fd(), size)) else {
             self.put(&EntryHeader { size: whole.length, ..entry }.blocks())?;
-            self.copier.copy(&file, &item.path, whole, self.out)?;
+            self.copier.copy(&file, &item.path, whole, &mut *self.out)?;
             return self.put(&ZEROES[..padding(whole.length)]).map(|()| Added::Yes);
         };
         let map = sparse_map(&segments);
@@ -169,7 +186,7 @@ impl Archive<'_> {
         self.put(&EntryHeader { size, real_size: Some(whole.length), ..entry }.blocks())?;
         self.put(&map)?;
         for segment in segments {
-            self.copier.copy(&file, &item.path, segment, self.out)?;
+            self.copier.copy(&file, &item.path, segment, &mut *self.out)?;
         }
         self.put(&ZEROES[..padding(size)]).map(|()| Added::Yes)
     }
@@ -203,14 +220,14 @@ impl Archive<'_> {
 
 /// Whether an entry is in the archive: a file can go while the tree is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Added {
+pub(super) enum Added {
     Yes,
     No,
 }
 
 const ZEROES: [u8; 512] = [0; 512];
 
-fn attributes_of(item: &Item) -> Result<Vec<sys::attributes::Attribute>, TreeError> {
+pub(super) fn attributes_of(item: &Item) -> Result<Vec<sys::attributes::Attribute>, TreeError> {
     match sys::attributes::read_at(item.parent.as_fd(), item.name()) {
         Err(Errno::NOENT) => Ok(Vec::new()),
         other => other.map_err(failed("read attributes of", &item.path)),
@@ -218,7 +235,7 @@ fn attributes_of(item: &Item) -> Result<Vec<sys::attributes::Attribute>, TreeErr
 }
 
 /// An empty file whose name says something about the layers below.
-fn mark<'a>(path: &'a [u8], stat: &Stat) -> EntryHeader<'a> {
+fn marker<'a>(path: &'a [u8], stat: &Stat) -> EntryHeader<'a> {
     EntryHeader { mode: 0, uid: 0, gid: 0, ..Form::Layer.header(path, Kind::Regular, stat) }
 }
 

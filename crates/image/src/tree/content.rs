@@ -29,12 +29,12 @@ impl Default for Copier {
 
 impl Copier {
     /// Copies a run of a file. A file that became shorter meanwhile goes on with zeroes, for its length was told before.
-    pub(super) fn copy(
+    pub(super) fn copy<W: Write + ?Sized>(
         &mut self,
         file: impl AsFd,
         path: &[u8],
         segment: Segment,
-        out: &mut dyn Write,
+        out: &mut W,
     ) -> Result<(), TreeError> {
         let (mut offset, end) = (segment.offset, segment.offset + segment.length);
         while offset < end {

@@ -1,9 +1,10 @@
-//! Trees of files as they are on disk: walking them, comparing a writable layer with what is below it, and writing them
-//! as a tar.
+//! Trees of files as they are on disk: walking them, comparing a writable layer with what is below it, writing them as a tar
+//! and measuring that tar without making it.
 
 mod archive;
 mod changes;
 mod content;
+mod measure;
 mod walk;
 
 use std::io;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 pub(crate) use archive::write_layer;
 pub use archive::write_root;
 pub use changes::{Change, ChangeKind};
+pub(crate) use measure::{Checkpoint, Measured, measure, measure_like};
 
 use crate::tar::printable;
 

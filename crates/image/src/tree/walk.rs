@@ -55,9 +55,32 @@ impl Walk {
     pub(super) fn new(root: OwnedFd) -> Result<Self, TreeError> {
         let root = Arc::new(root);
         let mut walk = Self { open: (Vec::new(), Arc::clone(&root)), pending: Vec::new(), root };
-        let names = names_in(walk.root.as_fd()).map_err(failed("read folder", b""))?;
-        walk.pending.extend(names.into_iter().rev());
+        walk.push_names(b"", |_| true).map_err(failed("read folder", b""))?;
         Ok(walk)
+    }
+
+    /// Goes on after an entry that a walk has come to.
+    pub(super) fn after(root: OwnedFd, path: &[u8]) -> Result<Self, TreeError> {
+        let root = Arc::new(root);
+        let mut walk = Self { open: (Vec::new(), Arc::clone(&root)), pending: Vec::new(), root };
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            let (folder, name) = split(&path[..end]);
+            walk.push_names(folder, |other| other > name).map_err(failed("read folder", folder))?;
+        }
+        match walk.push_names(path, |_| true) {
+            Ok(()) | Err(Errno::NOTDIR | Errno::LOOP) => Ok(walk),
+            Err(errno) => Err(failed("read folder", path)(errno)),
+        }
+    }
+
+    /// Of the names in a folder, those that are to be visited.
+    fn push_names(&mut self, folder: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> Result<(), Errno> {
+        let names = names_in(open_folder(self.root.as_fd(), folder)?.as_fd())?;
+        let wanted = names.into_iter().rev().filter(|name| is_wanted(name));
+        self.pending
+            .extend(wanted.map(|name| if folder.is_empty() { name } else { [folder, b"/", &name].concat() }));
+        Ok(())
     }
 
     /// The next entry.
@@ -119,4 +142,42 @@ pub(super) fn names_in(folder: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, Errno> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+
+    fn open(path: &Path) -> OwnedFd {
+        File::open(path).unwrap().into()
+    }
+
+    fn rest(mut walk: Walk) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| walk.step().unwrap()).map(|item| item.path).collect()
+    }
+
+    #[test]
+    fn walk_goes_on_after_any_entry() {
+        let tree = tempfile::tempdir().unwrap();
+        for folder in ["a/b/c", "a/empty", "a-b", "ab/a", "z"] {
+            fs::create_dir_all(tree.path().join(folder)).unwrap();
+        }
+        for file in ["a.b", "a/b.c", "a/b/c/d", "a/b-c", "a-b/x", "ab/a/y", "A"] {
+            fs::write(tree.path().join(file), "").unwrap();
+        }
+        symlink("z", tree.path().join("a/link")).unwrap();
+        symlink("nowhere", tree.path().join("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, tree.path().join("pipe"), FileType::Fifo, Mode::RWXU, 0)
+            .unwrap();
+        let all = rest(Walk::new(open(tree.path())).unwrap());
+        assert_eq!(all.len(), 18);
+        for (at, path) in all.iter().enumerate() {
+            let after = rest(Walk::after(open(tree.path()), path).unwrap());
+            assert_eq!(after, all[at + 1..], "after {:?}", String::from_utf8_lossy(path));
+        }
+    }
 }
