@@ -114,7 +114,7 @@ fn folder() -> PathBuf {
 }
 
 /// Builds the one program that has all targets.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     let mut cargo = cargo();
     cargo
         .current_dir(root().join("fuzz"))
