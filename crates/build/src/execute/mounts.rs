@@ -71,10 +71,11 @@ pub(super) async fn prepare(
                 let begins_with = input.map(|input| (input.tree.clone(), source.clone()));
                 let command = run.arguments.join(" ");
                 let description = format!("cached mount {target} from exec {command} with id {id:?}");
-                let (shared, name, owner) = (Arc::clone(&job.shared), caches.name(at), *owner);
+                // The job has the layers that it begins with, also where nobody waits any more.
+                let (job, name, owner) = (Arc::clone(job), caches.name(at), *owner);
                 let make = move || {
                     let begins_with = begins_with.as_ref().map(|(tree, source)| (tree, source.as_str()));
-                    caches::folder(&shared, &name, begins_with, owner, description)
+                    caches::folder(&job.shared, &name, begins_with, owner, description)
                 };
                 let folder = spawn_blocking(make).await.expect("making a folder does not panic")?;
                 mounted.bind(folder, target, *is_read_only);
