@@ -55,7 +55,7 @@ pub use annotations::annotations;
 pub use builder::Builder;
 pub use cache::{CacheFilter, CacheRecord, Pruned};
 pub use error::{Error, Failure};
-pub use exchange::{CacheFolder, CacheOptions, CachePlace, CacheSource, CacheTarget};
+pub use exchange::{CacheFolder, CacheOptions, CachePlace, CacheSource, CacheTarget, Entry};
 pub use execute::WritableLayer;
 pub use host::{Command, CommandBind, CommandEnd, CommandMount, Host};
 pub use output::Built;

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use sys::Errno;
 use sys::root::Root;
 
-use crate::exchange::{CacheFolder, CacheSource, CacheTarget};
+use crate::exchange::{CacheFolder, CacheSource, CacheTarget, Entry};
 use crate::work::WorkFolder;
 
 /// A build.
@@ -80,8 +80,8 @@ pub enum NamedSource {
     Layout {
         /// The layout.
         folder: CacheFolder,
-        /// The digest or the tag of the image.
-        entry: String,
+        /// The image.
+        entry: Entry,
     },
 }
 

@@ -20,6 +20,15 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 /// Indexes that may be in each other.
 const MAX_DEPTH: usize = 4;
 
+/// What a manifest in a folder is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Its digest.
+    Digest(Digest),
+    /// Its tag.
+    Tag(String),
+}
+
 /// A folder with caches, or with images. Clones are one folder.
 #[derive(Clone, Debug)]
 pub struct CacheFolder(Arc<Inner>);
@@ -49,7 +58,7 @@ impl CacheFolder {
     }
 
     /// The manifest of a tag or a digest, with its configuration.
-    pub(super) fn manifest(&self, entry: &str) -> io::Result<(Manifest, Vec<u8>)> {
+    pub(super) fn manifest(&self, entry: &Entry) -> io::Result<(Manifest, Vec<u8>)> {
         let content = self.blob(&self.resolve(entry)?, MAX_MANIFEST_SIZE)?;
         match Document::parse_any(&content, None).map_err(io::Error::other)? {
             Document::Manifest(manifest) => {
@@ -61,7 +70,11 @@ impl CacheFolder {
     }
 
     /// The manifest of an image for a platform, by a tag or a digest, with its digest and its configuration.
-    pub(crate) fn image(&self, entry: &str, platform: &Platform) -> io::Result<(Digest, Manifest, Vec<u8>)> {
+    pub(crate) fn image(
+        &self,
+        entry: &Entry,
+        platform: &Platform,
+    ) -> io::Result<(Digest, Manifest, Vec<u8>)> {
         let mut digest = self.resolve(entry)?;
         for _ in 0..MAX_DEPTH {
             let content = self.blob(&digest, MAX_MANIFEST_SIZE)?;
@@ -80,11 +93,10 @@ impl CacheFolder {
         Err(io::Error::other(format!("its lists are nested more than {MAX_DEPTH} deep")))
     }
 
-    /// What a digest or a tag stands for. No tag has a colon.
-    fn resolve(&self, entry: &str) -> io::Result<Digest> {
-        match entry.contains(':') {
-            true => entry.parse().map_err(|error| io::Error::other(format!("digest {entry}: {error}"))),
-            false => self.tagged(entry),
+    fn resolve(&self, entry: &Entry) -> io::Result<Digest> {
+        match entry {
+            Entry::Digest(digest) => Ok(digest.clone()),
+            Entry::Tag(tag) => self.tagged(tag),
         }
     }
 
@@ -249,17 +261,18 @@ mod tests {
     fn each_tag_has_its_own_manifest() {
         let place = tempfile::tempdir().unwrap();
         let folder = open(place.path());
-        let error = folder.manifest("latest").unwrap_err().to_string();
+        let tagged = |tag: &str| folder.manifest(&Entry::Tag(tag.to_owned()));
+        let error = tagged("latest").unwrap_err().to_string();
         assert_eq!(error, "could not read index.json: no such file");
         keep(&folder, b"one", "latest");
         let other = keep(&folder, b"other", "other");
         keep(&folder, b"two", "latest");
-        assert_eq!(folder.manifest("latest").unwrap().1, b"two");
-        assert_eq!(folder.manifest("other").unwrap().1, b"other");
-        assert_eq!(folder.manifest(other.as_str()).unwrap().1, b"other");
-        assert_eq!(folder.manifest("none").unwrap_err().kind(), io::ErrorKind::NotFound);
-        let error = folder.manifest("sha256:12").unwrap_err().to_string();
-        assert_eq!(error, "digest sha256:12: invalid checksum digest length");
+        keep(&folder, b"colon", "a:b");
+        assert_eq!(tagged("a:b").unwrap().1, b"colon");
+        assert_eq!(tagged("latest").unwrap().1, b"two");
+        assert_eq!(tagged("other").unwrap().1, b"other");
+        assert_eq!(folder.manifest(&Entry::Digest(other)).unwrap().1, b"other");
+        assert_eq!(tagged("none").unwrap_err().kind(), io::ErrorKind::NotFound);
         let names = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".corten")));
     }
@@ -271,7 +284,8 @@ mod tests {
         keep(&folder, b"one", "latest");
         let path = place.path().join(path_of(&Digest::of(b"one")));
         std::fs::write(path, "two").unwrap();
-        assert!(folder.manifest("latest").unwrap_err().to_string().ends_with("is not what its digest says"));
+        let error = folder.manifest(&Entry::Tag("latest".to_owned())).unwrap_err();
+        assert!(error.to_string().ends_with("is not what its digest says"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::document::{self, Record, Records};
-use super::folder::CacheFolder;
+use super::folder::{CacheFolder, Entry};
 use super::{CacheSource, history};
 use crate::builder::Shared;
 use crate::error::Error;
@@ -241,8 +241,8 @@ async fn in_registry(host: &dyn Host, reference: &Reference, platform: &Platform
     Ok(Source { name: reference.to_string(), place, records })
 }
 
-async fn in_folder(name: &str, folder: &CacheFolder, entry: &str) -> Result<Source, String> {
-    let (opened, entry) = (folder.clone(), entry.to_owned());
+async fn in_folder(name: &str, folder: &CacheFolder, entry: &Entry) -> Result<Source, String> {
+    let (opened, entry) = (folder.clone(), entry.clone());
     let read = spawn_blocking(move || opened.manifest(&entry)).await.expect("reading does not panic");
     let (manifest, config) = read.map_err(|error| error.to_string())?;
     let records = records(&manifest, &config)?;

@@ -30,7 +30,7 @@ use crate::key;
 use crate::request::Request;
 
 pub(crate) use export::{export, inline};
-pub use folder::CacheFolder;
+pub use folder::{CacheFolder, Entry};
 pub(crate) use import::{Imported, Imports};
 pub use options::CacheOptions;
 
@@ -44,12 +44,12 @@ pub enum CacheSource {
     Registry(Reference),
     /// In an image that is here: in its configuration, or in its history. One that is not here is passed over.
     Image(String),
-    /// In a folder, by the digest or the tag of a manifest.
+    /// In a folder.
     Folder {
         /// The folder.
         folder: CacheFolder,
-        /// A digest, or else a tag.
-        entry: String,
+        /// Its manifest.
+        entry: Entry,
     },
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oci::{Digest, Reference};
 
-use super::{CacheFolder, CachePlace, CacheSource, CacheTarget};
+use super::{CacheFolder, CachePlace, CacheSource, CacheTarget, Entry};
 use crate::error::Error;
 
 /// The tag of a manifest in a folder where none is said.
@@ -41,7 +41,8 @@ impl CacheOptions {
             "local" => {
                 let folder = given.folder("src")?;
                 let tag = given.take("tag").unwrap_or_else(|| LATEST.to_owned());
-                CacheSource::Folder { folder, entry: given.digest()?.unwrap_or(tag) }
+                let entry = given.digest()?.map_or(Entry::Tag(tag), Entry::Digest);
+                CacheSource::Folder { folder, entry }
             }
             _ => return Err(given.unknown()),
         };
@@ -116,12 +117,9 @@ impl Given {
         }
     }
 
-    fn digest(&mut self) -> Result<Option<String>, Error> {
+    fn digest(&mut self) -> Result<Option<Digest>, Error> {
         let Some(text) = self.take("digest") else { return Ok(None) };
-        match text.parse::<Digest>() {
-            Ok(_) => Ok(Some(text)),
-            Err(error) => Err(self.error(format!("digest {text}: {error}"))),
-        }
+        text.parse().map(Some).map_err(|error| self.error(format!("digest {text}: {error}")))
     }
 
     fn folder(&mut self, name: &str) -> Result<CacheFolder, Error> {

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::bases::Base;
 use crate::error::Error;
-use crate::exchange::CacheFolder;
+use crate::exchange::{CacheFolder, Entry};
 use crate::request::{NamedSource, Request};
 
 /// A registry that nobody can have (RFC 2606).
@@ -29,7 +29,7 @@ pub(super) fn name_of(context: &str) -> String {
 /// The layouts of a build.
 pub(super) struct Layouts {
     /// By what a plan calls their images.
-    named: BTreeMap<String, (CacheFolder, String)>,
+    named: BTreeMap<String, (CacheFolder, Entry)>,
     /// Layers of images that were brought.
     layers: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
@@ -71,7 +71,7 @@ impl Layouts {
 }
 
 /// Reads an image, and brings the layers that are not here.
-fn read(folder: &CacheFolder, entry: &str, platform: &Platform, ingest: &Ingest) -> Result<Base, Error> {
+fn read(folder: &CacheFolder, entry: &Entry, platform: &Platform, ingest: &Ingest) -> Result<Base, Error> {
     let failed = |source| Error::io("read the OCI layout", folder.path())(source);
     let (digest, manifest, content) = folder.image(entry, platform).map_err(failed)?;
     let malformed = |error: serde_json::Error| failed(std::io::Error::other(error));

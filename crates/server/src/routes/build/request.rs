@@ -8,7 +8,7 @@ use std::sync::Arc;
 use api::build::{BuildOptions, BuildRequest, CacheOption, ContextSource, LocalFolder};
 use base64::Engine as _;
 use build::{
-    CacheFolder, CacheOptions, CacheSource, Context, NamedSource, NoCache, Request, Secret, WorkFolder,
+    CacheFolder, CacheOptions, CacheSource, Context, Entry, NamedSource, NoCache, Request, Secret, WorkFolder,
 };
 use dockerfile::ignore::Matcher;
 use dockerfile::lint::Report;
@@ -213,7 +213,7 @@ fn request(
                 NamedSource::Image(name.to_owned())
             }
             ContextSource::Layout { folder, entry } => {
-                NamedSource::Layout { folder: cache_folder(&folder)?, entry }
+                NamedSource::Layout { folder: cache_folder(&folder)?, entry: entry_of(entry)? }
             }
             ContextSource::Folder(folder) => NamedSource::Files(Arc::new(context_folder(&folder)?)),
             ContextSource::Empty | ContextSource::Archive => {
@@ -332,6 +332,15 @@ fn context_folder(folder: &LocalFolder) -> Result<Context, Error> {
 fn cache_folder(folder: &LocalFolder) -> Result<CacheFolder, Error> {
     let path = absolute(folder)?;
     CacheFolder::open(path.to_owned(), (folder.device, folder.inode)).map_err(|_| missing(path))
+}
+
+/// A digest, or a tag, which has no colon where it is of an image.
+fn entry_of(text: String) -> Result<Entry, Error> {
+    if !text.contains(':') {
+        return Ok(Entry::Tag(text));
+    }
+    let digest = text.parse().map_err(|error| Error::BadRequest(format!("digest {text}: {error}")))?;
+    Ok(Entry::Digest(digest))
 }
 
 fn absolute(folder: &LocalFolder) -> Result<&Path, Error> {
