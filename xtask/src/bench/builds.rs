@@ -1,13 +1,15 @@
 //! What builds cost: steps that are all there, commands that do nothing, many small files, one large one.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testkit::Command;
+use testkit::conformance::DEBIAN_CLIENT;
 
-use super::figures::{Samples, Table};
+use super::figures::{RowBuilder, Samples, Table};
 use super::images::{peak_of, reset_peak, timed};
 use super::{Bench, Contender};
 
@@ -34,31 +36,48 @@ pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
         return Ok(());
     }
     let scene = Scene::new(bench)?;
-    let mut samples: [[Samples; 3]; 6] = Default::default();
-    let mut peaks = [0; 3];
+    let mut samples: [[Samples; BUILDERS.len()]; 6] = Default::default();
+    let mut peaks = [0; BUILDERS.len()];
     for round in 0..SAMPLES.min(bench.samples) {
-        for contender in Contender::ALL {
-            let pid = bench.engine(contender).pid();
+        for (at, builder) in BUILDERS.into_iter().enumerate() {
+            let pid = bench.engine(builder.contender).pid();
             reset_peak(pid)?;
-            let once = scene.once(contender, round)?;
-            peaks[contender as usize] = peak_of(pid)?.max(peaks[contender as usize]);
+            let once = scene.once(builder, round * BUILDERS.len() + at)?;
+            peaks[at] = peak_of(pid)?.max(peaks[at]);
             for (row, took) in samples.iter_mut().zip(once) {
-                row[contender as usize].push(took);
+                row[at].push(took);
             }
         }
     }
     for ((name, aim), samples) in ROWS.into_iter().zip(&samples) {
-        let mut row = table.add(name, aim);
-        for contender in Contender::ALL {
-            row = row.cell(contender, samples[contender as usize].to_string());
-        }
+        fill(table.add(name, aim), samples);
     }
-    let row = table.add(MEMORY, "80 MB");
-    let shown = |peak: u64| format!("{:.0} MB", peak as f64 / 1e6);
-    Contender::ALL
-        .into_iter()
-        .fold(row, |row, contender| row.cell(contender, shown(peaks[contender as usize])));
+    let shown = peaks.map(|peak| format!("{:.0} MB", peak as f64 / 1e6));
+    fill(table.add(MEMORY, "80 MB"), &shown);
     Ok(())
+}
+
+/// Who builds.
+#[derive(Clone, Copy)]
+struct Builder {
+    contender: Contender,
+    /// Whether it is BuildKit in the same engine, asked by Debian's client, which knows how without a plugin.
+    is_buildkit: bool,
+}
+
+const BUILDERS: [Builder; 4] = [
+    Builder { contender: Contender::Corten, is_buildkit: false },
+    Builder { contender: Contender::DockerOnCorten, is_buildkit: false },
+    Builder { contender: Contender::DockerOnDockerd, is_buildkit: false },
+    Builder { contender: Contender::DockerOnDockerd, is_buildkit: true },
+];
+
+/// A cell for each contender; what BuildKit makes of it stands beside what dockerd's own builder does.
+fn fill(row: RowBuilder<'_>, values: &[impl Display; BUILDERS.len()]) {
+    let [corten, docker, classic, buildkit] = values;
+    row.cell(Contender::Corten, corten)
+        .cell(Contender::DockerOnCorten, docker)
+        .cell(Contender::DockerOnDockerd, format!("{classic}, BuildKit {buildkit}"));
 }
 
 /// The folders that are built.
@@ -92,27 +111,31 @@ impl<'a> Scene<'a> {
         Ok(Self { bench, folder })
     }
 
-    fn build(&self, contender: Contender, name: &str, options: &[&str]) -> Command {
+    fn build(&self, builder: Builder, name: &str, options: &[&str]) -> Command {
         let path = self.folder.join(name).display().to_string();
         let tag = format!("{name}:1");
         let words =
             ["build", "-q", "-t", &tag].into_iter().chain(options.iter().copied()).chain([path.as_str()]);
         let words: Vec<&str> = words.collect();
-        self.bench.command(contender, &words).env("DOCKER_BUILDKIT", "0").limit(LIMIT)
+        let command = match builder.is_buildkit {
+            true => self.bench.engine(builder.contender).command_of(Path::new(DEBIAN_CLIENT), &words),
+            false => self.bench.command(builder.contender, &words),
+        };
+        command.env("DOCKER_BUILDKIT", if builder.is_buildkit { "1" } else { "0" }).limit(LIMIT)
     }
 
     /// Everything once, in the order of the rows.
-    fn once(&self, contender: Contender, round: usize) -> Result<[Duration; 6]> {
-        let time = |name: &str, options: &[&str]| timed(&self.build(contender, name, options));
+    fn once(&self, builder: Builder, number: usize) -> Result<[Duration; 6]> {
+        let time = |name: &str, options: &[&str]| timed(&self.build(builder, name, options));
         time("steps", &[]);
         let cached = time("steps", &[]);
         let commands = time("commands", &["--no-cache"]) / COMMANDS;
         // The middle in the order of names: what comes before it counts for who goes on from there.
         let file = self.folder.join("many/files/323/50");
         let touch = |text: String| fs::write(&file, text).context("touch a file");
-        touch(format!("{round} {} before", contender as usize))?;
+        touch(format!("{number} before"))?;
         let cold = time("many", &["--no-cache"]);
-        touch(format!("{round} {} after", contender as usize))?;
+        touch(format!("{number} after"))?;
         let touched = time("many", &[]);
         let unchanged = time("many", &[]);
         let large = time("large", &["--no-cache"]);

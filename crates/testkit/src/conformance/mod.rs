@@ -41,3 +41,4 @@ mod words;
 
 pub use compare::check;
 pub use record::{Recorded, record};
+pub use run::DEBIAN_CLIENT;

@@ -16,7 +16,7 @@ use crate::engine::Kind;
 use crate::images::Base;
 
 /// Debian's client, which asks BuildKit without a plugin.
-const DEBIAN_CLIENT: &str = "/usr/bin/docker";
+pub const DEBIAN_CLIENT: &str = "/usr/bin/docker";
 
 /// What has come of a case.
 #[derive(Debug)]
