@@ -26,6 +26,14 @@ impl<L: Default> InFlight<L> {
     }
 }
 
+impl<L> InFlight<L> {
+    /// Whether somebody has the lock with this name, or waits for it. Nobody has to wait for whoever asks.
+    pub fn is_used(&self, name: &Digest) -> bool {
+        let locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.get(name).is_some_and(|lock| lock.strong_count() > 0)
+    }
+}
+
 impl<L> Clone for InFlight<L> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -49,7 +57,9 @@ mod tests {
         let first = locks.lock(&one);
         assert!(Arc::ptr_eq(&first, &locks.clone().lock(&one)));
         assert!(!Arc::ptr_eq(&first, &locks.lock(&other)));
+        assert!(locks.is_used(&one) && !locks.is_used(&other));
         drop(first);
+        assert!(!locks.is_used(&one));
         let _fresh = locks.lock(&one);
         assert_eq!(locks.0.lock().unwrap().len(), 1, "what nobody has is forgotten");
     }

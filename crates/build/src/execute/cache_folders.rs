@@ -86,8 +86,7 @@ impl CacheFolders {
 
     fn record(&self, name: &str) -> CacheRecord {
         let folder = self.path(name);
-        let lock = self.locks.lock(&Digest::of(name.as_bytes()));
-        let unused = lock.try_write().is_ok();
+        let is_in_use = self.locks.is_used(&Digest::of(name.as_bytes()));
         let Note { description, created, last_used, uses } = note(&folder);
         CacheRecord {
             id: id_of(name),
@@ -95,22 +94,22 @@ impl CacheFolders {
             kind: "exec.cachemount",
             description,
             is_shared: false,
-            is_in_use: !unused,
-            size: self.size(name, uses, unused),
+            is_in_use,
+            size: self.size(name, uses, is_in_use),
             created,
             last_used,
             uses,
         }
     }
 
-    fn size(&self, name: &str, uses: u64, unused: bool) -> u64 {
+    fn size(&self, name: &str, uses: u64, is_in_use: bool) -> u64 {
         let sizes = || self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, size)) = sizes().get(name).filter(|(known, _)| *known == uses) {
             return *size;
         }
         // What cannot be read, or is gone by now, takes nothing that could be told.
         let size = image::measure(&self.path(name).join(DATA)).map_or(0, |usage| usage.size);
-        if unused {
+        if !is_in_use {
             sizes().insert(name.to_owned(), (uses, size));
         }
         size
