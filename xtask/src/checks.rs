@@ -1,7 +1,6 @@
 //! `cargo xtask ci`.
 
 use std::collections::BTreeSet;
-use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use crate::tests::{self, Counts, Options};
 use crate::tools::{cargo, root, run};
 
 /// Of the tests that also the reference engine can run, the check runs every so many-th against it.
-const REFERENCE_SAMPLE: usize = 4;
+const REFERENCE_SAMPLE: usize = 8;
 
 /// Format, lints, licences, all tests, a sample of the tests against the reference engine, fuzzing.
 pub(crate) fn run_all() -> Result<Counts> {
@@ -26,16 +25,7 @@ pub(crate) fn run_all() -> Result<Counts> {
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     check_licences()?;
     let mut counts = tests::run(&Options::all())?;
-    // The tests wait for the reference engine more than they compute.
-    let compiled = thread::spawn(|| {
-        // Of this thread and what it starts.
-        let _ = rustix::process::nice(10);
-        fuzz::build()
-    });
-    let reference = tests::run(&Options::reference_sample(REFERENCE_SAMPLE));
-    // A thread that panics is a bug, and goes on as one.
-    compiled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    counts += reference?;
+    counts += tests::run(&Options::reference_sample(REFERENCE_SAMPLE))?;
     counts += fuzz::run(&fuzz::Options::all())?;
     Ok(counts)
 }

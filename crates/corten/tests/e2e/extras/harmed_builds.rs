@@ -23,7 +23,7 @@ const NAME: &str = "harmed";
 
 /// How many builds are harmed in each test.
 fn rounds() -> usize {
-    std::env::var("CORTEN_TEST_KILLS").map_or(10, |text| text.parse().expect("CORTEN_TEST_KILLS is a number"))
+    std::env::var("CORTEN_TEST_KILLS").map_or(6, |text| text.parse().expect("CORTEN_TEST_KILLS is a number"))
 }
 
 /// All that a build writes: layers of commands, of copies and of an archive, cache mounts, a file of the Dockerfile.
